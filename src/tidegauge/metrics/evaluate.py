@@ -1,0 +1,102 @@
+"""Every metric that applies, for all windows and segments at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.metrics.registry import Metric, Values, View, all_metrics
+from tidegauge.profile import Profile
+from tidegauge.schema import Column
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One metric of one column (or of the model) over windows and segments.
+
+    Parameters
+    ----------
+    metric : Metric
+    column : Column or None
+    value : (window, segment) float64
+        NaN where the metric is not defined.
+    p_value : (window, segment) float64, or None
+        Under "nothing changed", from sampling noise alone.
+    noise : (window, segment) float64, or None
+        Sampling variance on the metric's scale.
+    n_current : (window, segment) int64
+        Records that the value rests on.
+    n_reference : (1, segment) int64
+    """
+
+    metric: Metric
+    column: Column | None
+    value: Values
+    p_value: Values | None
+    noise: Values | None
+    n_current: NDArray[np.int64]
+    n_reference: NDArray[np.int64]
+
+
+def evaluate(
+    current: Profile,
+    reference: Profile,
+    metrics: Iterable[Metric] | None = None,
+) -> list[Series]:
+    """Compute metrics of a profile against a reference.
+
+    Parameters
+    ----------
+    current : Profile
+        Any number of windows.
+    reference : Profile
+        Of one window (``Profile.total``), in the same layout.
+    metrics : iterable of Metric, optional
+        All there are, by default.
+
+    Returns
+    -------
+    list of Series
+        One for each metric and column to which it applies.
+    """
+    wanted = list(all_metrics().values()) if metrics is None else list(metrics)
+    series: list[Series] = []
+    for column in current.layout.schema:
+        if column.name in current:
+            now, then = View(current, column.name), View(reference, column.name)
+            chosen = [m for m in wanted if not m.group and column.type in m.types]
+            series += [_series(m, column, now, then) for m in chosen if _applies(m, now, then)]
+    for one in wanted:
+        if one.group and (not one.tasks or current.layout.schema.task in one.tasks):
+            now, then = View(current, one.group), View(reference, one.group)
+            if _applies(one, now, then):
+                series.append(_series(one, None, now, then))
+    return series
+
+
+def _applies(metric: Metric, now: View, then: View) -> bool:
+    return all(name in now and name in then for name in metric.needs)
+
+
+def _series(metric: Metric, column: Column | None, now: View, then: View) -> Series:
+    with np.errstate(all="ignore"):
+        value = np.asarray(metric.compute(now, then), dtype=np.float64)
+        p_value = None if metric.p_value is None else metric.p_value(now, then)
+        noise = None if metric.noise is None else metric.noise(now)
+    return Series(metric, column, value, p_value, noise, support(now), support(then))
+
+
+def support(view: View) -> NDArray[np.int64]:
+    """Return the number of records that a value rests on: (window, segment).
+
+    For performance those with a label, for everything else all.
+    """
+    if "labelled" in view:
+        return view["labelled"].astype(np.int64)
+    if "confusion" in view:
+        counts: NDArray[np.int64] = view["confusion"].sum(axis=(-1, -2)).astype(np.int64)
+        return counts
+    return view.rows

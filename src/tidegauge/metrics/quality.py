@@ -1,0 +1,273 @@
+"""Data quality: what is missing, new, out of range or unreadable, and a column's plain figures."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from tidegauge.metrics.registry import Direction, Family, Scale, Values, View, metric
+from tidegauge.profile import NumericBins
+from tidegauge.profile.columns import centre
+from tidegauge.profile.distinct import estimate
+from tidegauge.profile.profile import ROWS
+from tidegauge.schema import ColumnType
+
+_ALL = frozenset(ColumnType)
+_NUMBERS = frozenset({ColumnType.NUMERIC, ColumnType.DATETIME})
+_PLAIN = frozenset({ColumnType.NUMERIC})
+_WORDS = frozenset({ColumnType.CATEGORICAL, ColumnType.BOOLEAN})
+
+
+def share_noise(view: View) -> Values:
+    """Sampling variance of a share after the arcsine transform: 1 / (4n + 2)."""
+    return 1.0 / (4.0 * view.rows + 2.0)
+
+
+def _share(part: Values, whole: Values) -> Values:
+    out: Values = np.where(whole > 0, part / whole, np.nan)
+    return out
+
+
+def _two_shares_p(a: Values, n: Values, b: Values, m: Values) -> Values:
+    """One-sided p-value that a share rose, by the difference of arcsine roots.
+
+    Freeman and Tukey (1950), with 3/8 added as by Anscombe (1948).
+    """
+    rise = np.arcsin(np.sqrt((a + 0.375) / (n + 0.75))) - np.arcsin(
+        np.sqrt((b + 0.375) / (m + 0.75))
+    )
+    out: Values = special.ndtr(-rise / np.sqrt(1 / (4 * n + 2) + 1 / (4 * m + 2)))
+    return np.where(n > 0, out, np.nan)
+
+
+def _rise_p(name: str) -> object:
+    def p_value(current: View, reference: View) -> Values:
+        return _two_shares_p(current[name], current.rows, reference[name], reference.rows)
+
+    return p_value
+
+
+@metric(
+    "missing_share",
+    Family.QUALITY,
+    types=_ALL,
+    needs=("missing",),
+    unit="share",
+    scale=Scale.ARCSINE,
+    judged=True,
+    minimum_effect=0.01,
+    noise=share_noise,
+    p_value=_rise_p("missing"),
+    uses_reference=False,
+)
+def missing_share(current: View, reference: View) -> Values:
+    """Share of records in which the value is missing (null or NaN)."""
+    return _share(current["missing"], current.rows)
+
+
+@metric(
+    "unseen_share",
+    Family.QUALITY,
+    types=_WORDS,
+    needs=("unseen",),
+    unit="share",
+    scale=Scale.ARCSINE,
+    judged=True,
+    minimum_effect=0.01,
+    noise=share_noise,
+    p_value=_rise_p("unseen"),
+    uses_reference=False,
+)
+def unseen_share(current: View, reference: View) -> Values:
+    """Share of records whose value never occurred in the baseline."""
+    return _share(current["unseen"], current.rows)
+
+
+def _outside(view: View) -> Values:
+    bins = view.bins
+    assert isinstance(bins, NumericBins)
+    inside = view["counts"][..., bins.inside].sum(axis=-1)
+    out: Values = view.present - inside + view["infinite"]
+    return out
+
+
+@metric(
+    "out_of_range_share",
+    Family.QUALITY,
+    types=_NUMBERS,
+    needs=("counts", "infinite"),
+    unit="share",
+    scale=Scale.ARCSINE,
+    noise=share_noise,
+    uses_reference=False,
+)
+def out_of_range_share(current: View, reference: View) -> Values:
+    """Share of records whose value lies outside the schema's range, or the baseline's own."""
+    return _share(_outside(current), current.rows)
+
+
+@metric(
+    "type_error_share",
+    Family.QUALITY,
+    types=_NUMBERS,
+    needs=("type_errors",),
+    unit="share",
+    scale=Scale.ARCSINE,
+    judged=True,
+    minimum_effect=0.001,
+    noise=share_noise,
+    p_value=_rise_p("type_errors"),
+    uses_reference=False,
+)
+def type_error_share(current: View, reference: View) -> Values:
+    """Share of records whose value is not of the column's type."""
+    return _share(current["type_errors"], current.rows)
+
+
+@metric(
+    "row_count",
+    Family.QUALITY,
+    group=ROWS,
+    needs=("n",),
+    unit="rows",
+    direction=Direction.NEITHER,
+    scale=Scale.LOG,
+    judged=True,
+    minimum_effect=0.2,
+    relative=True,
+    noise=lambda view: 1.0 / np.maximum(view.rows, 1),
+    uses_reference=False,
+)
+def row_count(current: View, reference: View) -> Values:
+    """Number of records."""
+    return current.rows.astype(np.float64)
+
+
+@metric(
+    "distinct_count",
+    Family.QUALITY,
+    types=_PLAIN | _WORDS,
+    needs=("registers",),
+    unit="values",
+    direction=Direction.NEITHER,
+    scale=Scale.LOG,
+    uses_reference=False,
+)
+def distinct_count(current: View, reference: View) -> Values:
+    """Number of distinct values, by HyperLogLog (standard error 3.3 %); of the whole only."""
+    out = np.full(current.rows.shape, np.nan)
+    out[:, 0] = np.round(estimate(current["registers"]))
+    return out
+
+
+@metric(
+    "mean",
+    Family.QUALITY,
+    types=_PLAIN,
+    needs=("sums",),
+    unit="column",
+    direction=Direction.NEITHER,
+    uses_reference=False,
+)
+def mean(current: View, reference: View) -> Values:
+    """Mean of the finite values, from exact sums."""
+    out: Values = np.where(current.present > 0, current["sums"].sum(axis=-1) / current.present, np.nan)
+    return out
+
+
+@metric(
+    "std",
+    Family.QUALITY,
+    types=_PLAIN,
+    needs=("squares",),
+    unit="column",
+    direction=Direction.NEITHER,
+    scale=Scale.LOG,
+    uses_reference=False,
+)
+def std(current: View, reference: View) -> Values:
+    """Standard deviation of the finite values (n − 1), from exact sums of squares."""
+    bins = current.bins
+    assert isinstance(bins, NumericBins)
+    n = current.present
+    shift = current["sums"].sum(axis=-1) / n - centre(bins)
+    variance = (current["squares"] - n * shift**2) / (n - 1)
+    out: Values = np.where(n > 1, np.sqrt(np.maximum(variance, 0)), np.nan)
+    return out
+
+
+def _extreme(name: str, what: str) -> None:
+    def compute(current: View, reference: View) -> Values:
+        out: Values = np.where(np.isfinite(current[what]), current[what], np.nan)
+        return out
+
+    compute.__doc__ = f"{what.capitalize()} of the finite values."
+    metric(
+        name,
+        Family.QUALITY,
+        types=_PLAIN,
+        needs=(what,),
+        unit="column",
+        direction=Direction.NEITHER,
+        uses_reference=False,
+    )(compute)
+
+
+_extreme("min", "minimum")
+_extreme("max", "maximum")
+
+
+def quantile(view: View, level: float) -> Values:
+    """Return a quantile of a numeric column, within its bin by straight interpolation.
+
+    The bin that holds it is exact; the error is at most that bin's width. Where each bin is a
+    single value, the quantile is exact.
+
+    Parameters
+    ----------
+    view : View
+        Of a column with numeric bins.
+    level : float
+        In 0–1.
+
+    Returns
+    -------
+    (window, segment) float64
+    """
+    bins = view.bins
+    assert isinstance(bins, NumericBins)
+    counts = view["counts"].astype(np.float64)
+    n = view.present
+    before = np.cumsum(counts, axis=-1) - counts
+    target = level * (n - 1) + 0.5
+    at = np.minimum((before + counts < target[..., None]).sum(axis=-1), bins.size - 1)
+    held = np.take_along_axis(counts, at[..., None], axis=-1)[..., 0]
+    past = np.take_along_axis(before, at[..., None], axis=-1)[..., 0]
+    low = np.maximum(np.append(-np.inf, bins.edges)[at], view["minimum"])
+    high = np.minimum(np.append(bins.edges, np.inf)[at], view["maximum"])
+    if bins.exact:
+        inner = (at > 0) & (at < bins.size - 1)
+        low = np.where(inner, high, low)
+    inside = np.clip((target - past) / np.maximum(held, 1), 0, 1)
+    out: Values = np.where(n > 0, low + (high - low) * inside, np.nan)
+    return out
+
+
+def _quantile_metric(name: str, level: float) -> None:
+    def compute(current: View, reference: View) -> Values:
+        return quantile(current, level)
+
+    compute.__doc__ = f"{level:.0%} quantile of the finite values, exact to within its bin."
+    metric(
+        name,
+        Family.QUALITY,
+        types=_PLAIN,
+        needs=("counts", "minimum"),
+        unit="column",
+        direction=Direction.NEITHER,
+        uses_reference=False,
+    )(compute)
+
+
+for _name, _level in (("p05", 0.05), ("p25", 0.25), ("median", 0.5), ("p75", 0.75), ("p95", 0.95)):
+    _quantile_metric(_name, _level)

@@ -1,0 +1,277 @@
+"""The profiler: Arrow batches in, a profile out. The one place where rows become arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tidegauge.profile.bins import CategoryBins
+from tidegauge.profile.cells import Cells
+from tidegauge.profile.columns import Arrays, column_arrays, encode
+from tidegauge.profile.hashing import hash_array, mix64
+from tidegauge.profile.layout import OTHER, Layout, window_floor
+from tidegauge.profile.outcomes import outcome_arrays
+from tidegauge.profile.profile import EMPTY, MERGES, PERFORMANCE, ROWS, SERVICE, Array, Profile
+from tidegauge.profile.sample import SAMPLE_SIZE, Sampler
+from tidegauge.profile.values import micros
+from tidegauge.schema import ColumnType, Role
+
+_NO_TIME = np.iinfo(np.int64).min
+_FINE = frozenset({"ok", "success", "succeeded", "true", "completed"})
+
+
+class Profiler:
+    """Turns batches of records into one profile.
+
+    Parameters
+    ----------
+    layout : Layout
+    width : timedelta, optional
+        Window width; without it one window holds every row.
+    sample : int
+        Rows of the coordinated sample, per window; 0 switches it off.
+    executor : concurrent.futures.Executor, optional
+        Columns of a batch are summarised side by side on it.
+
+    Examples
+    --------
+    >>> from tidegauge.profile import Survey
+    >>> from tidegauge.schema import Column, Schema
+    >>> batch = pa.record_batch({"x": [1.0, 2.0, None]})
+    >>> survey = Survey(Schema((Column("x", ColumnType.NUMERIC),)))
+    >>> survey.update(batch)
+    >>> profiler = Profiler(survey.layout("b1"))
+    >>> profiler.update(batch)
+    >>> profile = profiler.finish()
+    >>> int(profile.rows[0, 0]), int(profile["x"]["missing"][0, 0])
+    (3, 1)
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        width: timedelta | None = None,
+        *,
+        sample: int = SAMPLE_SIZE,
+        executor: Executor | None = None,
+    ) -> None:
+        self.layout = layout
+        self.width = width
+        self._executor = executor
+        self._sampler = Sampler(sample)
+        self._slots: dict[int, int] = {} if width else {0: 0}
+        self._arrays: dict[str, dict[str, Array]] = {}
+        self._rows = 0
+        #: Rows without a usable timestamp, which belong to no window.
+        self.untimed = 0
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns that the profiler reads."""
+        return [
+            c.name
+            for c in self.layout.schema
+            if c.role is not Role.TIMESTAMP or self.width is not None or True
+        ]
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Add the records of a batch.
+
+        Parameters
+        ----------
+        batch : pyarrow.RecordBatch
+            Columns that the schema does not know are ignored; those that are not there count
+            as missing.
+        """
+        times = self._times(batch)
+        if times is not None and self.width is not None:
+            timed = times != _NO_TIME
+            if not timed.all():
+                self.untimed += int((~timed).sum())
+                batch = batch.filter(pa.array(timed))
+                times = times[timed]
+        if batch.num_rows == 0:
+            return
+        starts, window = self._windows(times, batch.num_rows)
+        cells = self._cells(batch, starts, window)
+        tasks: list[tuple[str, Callable[[], Arrays | None]]] = [
+            (ROWS, lambda: self._row_arrays(cells, times)),
+            (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells)),
+            (SERVICE, lambda: self._service_arrays(batch, cells)),
+        ]
+        for column in self.layout.schema:
+            if column.role is Role.PREDICTION_ID:
+                continue
+            values = _column(batch, column.name)
+            bins = self.layout.bins.get(column.name)
+            tasks.append((column.name, lambda v=values, b=bins: column_arrays(v, b, cells)))  # type: ignore[misc]
+        self._add(cells, tasks)
+        self._sampler.update(batch, starts[window], self._hashes(batch))
+        self._rows += batch.num_rows
+
+    def _times(self, batch: pa.RecordBatch) -> NDArray[np.int64] | None:
+        column = self.layout.schema.role(Role.TIMESTAMP)
+        if column is None or column.name not in batch.schema.names:
+            return None
+        return micros(batch.column(column.name), self.layout.schema.timezone)
+
+    def _windows(
+        self, times: NDArray[np.int64] | None, n: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Starts of the batch's windows, and for each row the index of its own."""
+        if self.width is None or times is None:
+            return np.zeros(1, dtype=np.int64), np.zeros(n, dtype=np.int64)
+        first, last = window_floor(np.array([times.min(), times.max()]), self.width)
+        if first == last:
+            return np.array([first]), np.zeros(n, dtype=np.int64)
+        starts, window = np.unique(window_floor(times, self.width), return_inverse=True)
+        return starts, window.astype(np.int64)
+
+    def _cells(
+        self, batch: pa.RecordBatch, starts: NDArray[np.int64], window: NDArray[np.int64]
+    ) -> Cells:
+        for start in starts:
+            self._slots.setdefault(int(start), len(self._slots))
+        slots = np.array([self._slots[int(start)] for start in starts], dtype=np.int64)
+        groups = tuple(
+            (first, len(values), self._segment_codes(batch, name, values))
+            for name, first, values in self.layout.segment_groups
+        )
+        return Cells(
+            batch.num_rows,
+            slots,
+            window if len(starts) > 1 else None,
+            len(self.layout.segments),
+            groups,
+        )
+
+    def _segment_codes(
+        self, batch: pa.RecordBatch, name: str, values: tuple[str, ...]
+    ) -> NDArray[np.int64]:
+        known = CategoryBins(tuple(v for v in values if v != OTHER))
+        codes, _ = known.codes(encode(_column(batch, name)))
+        clipped: NDArray[np.int64] = np.minimum(codes, len(values) - 1).astype(np.int64)
+        return clipped
+
+    def _row_arrays(self, cells: Cells, times: NDArray[np.int64] | None) -> Arrays:
+        out: Arrays = {"n": cells.counts()}
+        if times is not None:
+            timed = np.flatnonzero(times != _NO_TIME)
+            low, high = cells.take(timed).extremes(times[timed].astype(np.float64))
+            out |= {"minimum": low, "maximum": high}
+        return out
+
+    def _service_arrays(self, batch: pa.RecordBatch, cells: Cells) -> Arrays | None:
+        column = self.layout.schema.role(Role.STATUS)
+        if column is None or column.name not in batch.schema.names:
+            return None
+        encoded = encode(batch.column(column.name))
+        failed = np.array([_failed(word) for word in encoded.dictionary.to_pylist()] + [False])
+        codes = encoded.indices.fill_null(len(failed) - 1).to_numpy(zero_copy_only=False)
+        known = np.flatnonzero(codes < len(failed) - 1)
+        return {
+            "status_known": cells.take(known).counts(),
+            "errors": cells.take(np.flatnonzero(failed[codes])).counts(),
+        }
+
+    def _hashes(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
+        column = self.layout.schema.role(Role.PREDICTION_ID)
+        if column is not None and column.name in batch.schema.names:
+            return hash_array(batch.column(column.name))
+        index = np.arange(self._rows, self._rows + batch.num_rows, dtype=np.uint64)
+        return mix64(index * np.uint64(0x9E3779B97F4A7C15))
+
+    def _add(self, cells: Cells, tasks: list[tuple[str, Callable[[], Arrays | None]]]) -> None:
+        def run(task: tuple[str, Callable[[], Arrays | None]]) -> tuple[str, Arrays | None]:
+            return task[0], task[1]()
+
+        done: Iterable[tuple[str, Arrays | None]]
+        done = self._executor.map(run, tasks) if self._executor else map(run, tasks)
+        for group, arrays in done:
+            if arrays is not None:
+                held = self._arrays.setdefault(group, {})
+                for name, part in arrays.items():
+                    held[name] = self._grown(name, held.get(name), part)
+                    combine = MERGES.get(name, np.add)
+                    held[name][cells.slots] = combine(held[name][cells.slots], part)
+
+    def _grown(self, name: str, held: Array | None, part: Array) -> Array:
+        need = len(self._slots)
+        have = 0 if held is None else len(held)
+        if held is not None and have >= need:
+            return held
+        room = np.full(
+            (max(need, have + have // 2), *part.shape[1:]), EMPTY.get(name, 0), dtype=part.dtype
+        )
+        if held is not None:
+            room[:have] = held
+        return room
+
+    def finish(self) -> Profile:
+        """Return the profile of all records so far."""
+        if not self._arrays:
+            self._add_nothing()
+        starts = np.array(list(self._slots), dtype=np.int64)
+        order = np.argsort(starts)
+        arrays = {
+            group: {name: array[: len(starts)][order] for name, array in held.items()}
+            for group, held in self._arrays.items()
+        }
+        return Profile(self.layout, starts[order], self.width, arrays, self._sampler.finish())
+
+    def _add_nothing(self) -> None:
+        """Give every array its shape, though no record came."""
+        kinds = {
+            ColumnType.NUMERIC: pa.float64(),
+            ColumnType.DATETIME: pa.timestamp("us", "UTC"),
+            ColumnType.BOOLEAN: pa.bool_(),
+        }
+        names = [c.name for c in self.layout.schema]
+        empty = [pa.array([], kinds.get(c.type, pa.string())) for c in self.layout.schema]
+        batch = pa.RecordBatch.from_arrays(empty, names=names)
+        slots = np.array([0] if self._slots else [], dtype=np.int64)
+        groups = tuple(
+            (first, len(values), np.empty(0, dtype=np.int64))
+            for _, first, values in self.layout.segment_groups
+        )
+        window = None if len(slots) else np.empty(0, dtype=np.int64)
+        cells = Cells(0, slots, window, len(self.layout.segments), groups)
+        self._add(
+            cells,
+            [
+                (ROWS, lambda: {"n": cells.counts()}),
+                (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells)),
+                (SERVICE, lambda: self._service_arrays(batch, cells)),
+                *(
+                    (
+                        c.name,
+                        lambda c=c: column_arrays(  # type: ignore[misc]
+                            batch.column(c.name), self.layout.bins.get(c.name), cells
+                        ),
+                    )
+                    for c in self.layout.schema
+                    if c.role is not Role.PREDICTION_ID
+                ),
+            ],
+        )
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    if name in batch.schema.names:
+        return batch.column(name)
+    return pa.nulls(batch.num_rows)
+
+
+def _failed(status: str | None) -> bool:
+    """Whether a status tells of a failure: an HTTP code from 500 on, or a word that is not well."""
+    if status is None:
+        return False
+    text = status.strip().lower()
+    if text.replace(".", "", 1).isdigit():
+        return float(text) >= 500
+    return text not in _FINE
