@@ -1,0 +1,148 @@
+"""What goes through the journal: requests, their entries, and the bytes in which they are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+
+import pyarrow as pa
+
+#: What a journal entry can hold: the tables that are filled by requests.
+EntryKind = Literal["records", "labels", "quarantine"]
+
+_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
+_WORTH_COMPRESSING = 32_768
+_END_OF_STREAM = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Rows of one model that belong into one of its tables.
+
+    Parameters
+    ----------
+    project, model : str
+        Whose rows they are.
+    kind : {"records", "labels", "quarantine"}
+        The table they belong into.
+    table : pyarrow.Table
+        The rows, checked against the model's schema; columns of dictionary type are not allowed.
+    timestamp : str
+        Name of the column with the event time; where it is missing or null, the time of arrival
+        decides the partition.
+    """
+
+    project: str
+    model: str
+    kind: EntryKind
+    table: pa.Table
+    timestamp: str = "timestamp"
+
+
+@dataclass(frozen=True)
+class JournalRequest:
+    """What is stored together or not at all, and what its sender is answered.
+
+    Parameters
+    ----------
+    project, model : str
+        The model the request was sent for; idempotency keys count within it.
+    entries : tuple of Entry
+        Its records and what of them went to quarantine, for example.
+    key : str, optional
+        The sender's idempotency key, opaque.
+    answer : bytes
+        The answer that a repeated request with this key is given.
+    """
+
+    project: str
+    model: str
+    entries: tuple[Entry, ...]
+    key: str | None = None
+    answer: bytes = b""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What an appended request came to, once that is durable.
+
+    Parameters
+    ----------
+    offset : int
+        The journal's offset of its last entry; 0 where nothing was stored.
+    answer : bytes
+        The answer to send: its own, or that of an earlier request with the same key.
+    replayed : bool
+        Whether an earlier request had the same key, so that nothing was stored now.
+    """
+
+    offset: int
+    answer: bytes
+    replayed: bool = False
+
+
+@dataclass(frozen=True)
+class PendingEntry:
+    """An entry that is durable in the journal and not yet known to be in the lake."""
+
+    offset: int
+    project: str
+    model: str
+    kind: EntryKind
+    timestamp: str
+    received_at: datetime
+    batch: pa.RecordBatch
+
+    @property
+    def target(self) -> tuple[str, str, EntryKind]:
+        """The table it belongs into: project, model, kind."""
+        return self.project, self.model, self.kind
+
+
+@lru_cache(maxsize=1024)
+def schema_bytes(schema: pa.Schema) -> bytes:
+    """Return a schema in Arrow's IPC form; it is kept once for all batches that share it."""
+    return bytes(schema.serialize())
+
+
+def encode(table: pa.Table) -> tuple[bytes, bytes]:
+    """Return a table as the IPC bytes of its schema, and of its rows as one batch.
+
+    Examples
+    --------
+    >>> layout, body = encode(pa.table({"x": [1.0, 2.0]}))
+    >>> decode(layout, body).to_pydict()
+    {'x': [1.0, 2.0]}
+    """
+    schema = table.schema.remove_metadata()
+    layout = schema_bytes(schema)
+    batch = _one_batch(table, schema)
+    if batch.nbytes < _WORTH_COMPRESSING:
+        return layout, bytes(batch.serialize())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema, options=_COMPRESSED) as writer:
+        writer.write_batch(batch)
+    stream = sink.getvalue()
+    return layout, bytes(stream.slice(len(layout), stream.size - len(layout) - _END_OF_STREAM))
+
+
+def _one_batch(table: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
+    """Return all rows of a table as one batch, without the schema's metadata."""
+    batches = table.to_batches()
+    if len(batches) > 1:
+        batches = table.combine_chunks().to_batches()
+    if not batches:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    return batches[0].replace_schema_metadata(None)
+
+
+def decode(layout: bytes, body: bytes) -> pa.RecordBatch:
+    """Return the batch that :func:`encode` turned into bytes."""
+    return pa.ipc.read_record_batch(pa.py_buffer(body), _schema(layout))
+
+
+@lru_cache(maxsize=1024)
+def _schema(layout: bytes) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(layout))
