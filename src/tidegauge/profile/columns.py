@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tidegauge.profile.bins import Bins, CategoryBins, NumericBins
 from tidegauge.profile.cells import Cells
 from tidegauge.profile.distinct import REGISTERS, registers
-from tidegauge.profile.hashing import hash_floats, hash_strings
+from tidegauge.profile.hashing import hash_strings
 from tidegauge.profile.values import numbers
 
 Arrays = dict[str, NDArray[Any]]
@@ -64,13 +64,25 @@ def _numeric(column: pa.Array, bins: NumericBins, cells: Cells) -> Arrays:
         "missing": counts[:, :, size] - type_errors,
         "infinite": counts[:, :, size + 1],
         "type_errors": type_errors,
-        "registers": _registers(hash_floats(held), inner),
+        "registers": _value_registers(held, codes if finite is None else codes[finite], bins, inner),
     }
 
 
 def centre(bins: NumericBins) -> float:
     """Return the value about which squares are summed, so that they do not cancel."""
     return float(bins.edges[len(bins.edges) // 2])
+
+
+def _value_registers(
+    values: NDArray[np.float64], codes: NDArray[np.int32], bins: NumericBins, cells: Cells
+) -> NDArray[np.uint8]:
+    """Registers of numbers; where each is one of few known values, of those that occur."""
+    if bins.exact and cells.window is None:
+        known = np.append(bins.edges, np.nan)
+        if np.array_equal(known[codes], values):
+            occurring = np.flatnonzero(np.bincount(codes, minlength=1))
+            return registers((known[occurring] + 0.0).view(np.uint64))[None]
+    return _registers((values + 0.0).view(np.uint64), cells)
 
 
 def _categorical(column: pa.Array, bins: CategoryBins, cells: Cells) -> Arrays:

@@ -1,0 +1,67 @@
+"""Delta Lake tables that anybody wrote, through ``deltalake``'s own scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import deltalake
+import pyarrow as pa
+from deltalake import DeltaTable, QueryBuilder
+
+from tidegauge.engine.source import rebatch, refuse_duplicates
+from tidegauge.errors import UnreadableSource
+
+
+class DeltaSource:
+    """One Delta table.
+
+    Parameters
+    ----------
+    path : Path
+        The folder that holds ``_delta_log``.
+    name : str
+
+    Raises
+    ------
+    UnreadableSource
+        If the table cannot be opened, or uses a feature that is not supported.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        self.path = path
+        self.rows: int | None = None
+        try:
+            self._table = DeltaTable(str(path))
+            self._schema = pa.schema(self._table.schema().to_arrow())
+        except (deltalake.exceptions.DeltaError, OSError, ValueError) as error:
+            raise UnreadableSource(f"{path} cannot be read as a Delta table: {error}") from error
+        refuse_duplicates(self._schema.names, str(path))
+
+    def arrow_schema(self) -> pa.Schema:
+        """Return names and Arrow types of the columns."""
+        return self._schema
+
+    def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Read the rows."""
+        wanted = "*"
+        if columns is not None:
+            wanted = ", ".join('"' + name.replace('"', '""') + '"' for name in columns)
+        try:
+            reader = QueryBuilder().register("t", self._table).execute(f"SELECT {wanted} FROM t")
+            for batch in pa.RecordBatchReader.from_stream(reader):
+                yield from rebatch(_plain(pa.Table.from_batches([batch])))
+        except (deltalake.exceptions.DeltaError, pa.ArrowException, OSError) as error:
+            raise UnreadableSource(f"{self.path} cannot be scanned: {error}") from error
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Texts as plain strings; the scan may hand out views."""
+    fields = [
+        field.with_type(pa.string())
+        if pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type)
+        else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))
