@@ -1,5 +1,58 @@
 """Tidegauge: monitoring and observability for machine-learning models in production."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tidegauge.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from tidegauge.comparison import Report, compare
+    from tidegauge.errors import BadInput, TidegaugeError
+    from tidegauge.schema import Column, ColumnType, Role, Schema, Task, infer_schema, load_schema
+    from tidegauge_client import Client
+
+_HOMES = {
+    "BadInput": "tidegauge.errors",
+    "Client": "tidegauge_client",
+    "Column": "tidegauge.schema",
+    "ColumnType": "tidegauge.schema",
+    "Report": "tidegauge.comparison",
+    "Role": "tidegauge.schema",
+    "Schema": "tidegauge.schema",
+    "Task": "tidegauge.schema",
+    "TidegaugeError": "tidegauge.errors",
+    "compare": "tidegauge.comparison",
+    "infer_schema": "tidegauge.schema",
+    "load_schema": "tidegauge.schema",
+}
+
+__all__ = [
+    "BadInput",
+    "Client",
+    "Column",
+    "ColumnType",
+    "Report",
+    "Role",
+    "Schema",
+    "Task",
+    "TidegaugeError",
+    "__version__",
+    "compare",
+    "infer_schema",
+    "load_schema",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that ``import tidegauge`` is quick."""
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'tidegauge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -165,7 +165,9 @@ def ks(current: View, reference: View) -> Values:
     return out
 
 
-@metric("wasserstein", Family.DRIFT, types=_NUMBERS, needs=("sums",), unit="column", scale=Scale.LOG)
+@metric(
+    "wasserstein", Family.DRIFT, types=_NUMBERS, needs=("sums",), unit="column", scale=Scale.LOG
+)
 def wasserstein(current: View, reference: View) -> Values:
     """Wasserstein (earth mover's) distance: the mean distance values moved, in the column's unit.
 
@@ -174,7 +176,8 @@ def wasserstein(current: View, reference: View) -> Values:
     """
     assert isinstance(reference.bins, NumericBins)
     p, x = current.shares, _bin_means(current)
-    q, y = np.broadcast_to(reference.shares, p.shape), np.broadcast_to(_bin_means(reference), p.shape)
+    q = np.broadcast_to(reference.shares, p.shape)
+    y = np.broadcast_to(_bin_means(reference), p.shape)
     points = np.concatenate((x, y), axis=-1)
     mass = np.concatenate((p, -q), axis=-1)
     order = np.argsort(points, axis=-1)

@@ -171,7 +171,8 @@ def distinct_count(current: View, reference: View) -> Values:
 )
 def mean(current: View, reference: View) -> Values:
     """Mean of the finite values, from exact sums."""
-    out: Values = np.where(current.present > 0, current["sums"].sum(axis=-1) / current.present, np.nan)
+    total = current["sums"].sum(axis=-1)
+    out: Values = np.where(current.present > 0, total / current.present, np.nan)
     return out
 
 

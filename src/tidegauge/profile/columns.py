@@ -64,7 +64,9 @@ def _numeric(column: pa.Array, bins: NumericBins, cells: Cells) -> Arrays:
         "missing": counts[:, :, size] - type_errors,
         "infinite": counts[:, :, size + 1],
         "type_errors": type_errors,
-        "registers": _value_registers(held, codes if finite is None else codes[finite], bins, inner),
+        "registers": _value_registers(
+            held, codes if finite is None else codes[finite], bins, inner
+        ),
     }
 
 

@@ -73,11 +73,7 @@ class Profiler:
     @property
     def columns(self) -> list[str]:
         """Names of the columns that the profiler reads."""
-        return [
-            c.name
-            for c in self.layout.schema
-            if c.role is not Role.TIMESTAMP or self.width is not None or True
-        ]
+        return [column.name for column in self.layout.schema]
 
     def update(self, batch: pa.RecordBatch) -> None:
         """Add the records of a batch.

@@ -1,0 +1,138 @@
+"""Do two sources fit each other, and a schema? What does not is said before any work is done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tidegauge.engine.source import Source, head
+from tidegauge.errors import BadInput, EmptyInput, SchemaMismatch
+from tidegauge.profile.values import numbers
+from tidegauge.schema import ColumnType, Role, Schema, infer_schema, load_schema
+
+_SEEN = 20_000
+_OPTIONAL = frozenset({Role.LABEL, Role.OUTCOME, Role.WEIGHT, Role.TAG, Role.TRACE_ID})
+
+
+def schema_of(given: Schema | str | os.PathLike[str] | None, source: Source) -> Schema:
+    """Return the schema that was given, or what the source's first rows suggest."""
+    if isinstance(given, Schema):
+        return given
+    if given is not None:
+        return load_schema(Path(given))
+    table = head(source, _SEEN)
+    if len(table) == 0:
+        raise EmptyInput(f"{source.name} has no rows; a reference needs some")
+    return infer_schema(table)
+
+
+def checked_segments(segments: Iterable[str], source: Source) -> list[str]:
+    """Return the segment columns, all of which the source has."""
+    names = source.arrow_schema().names
+    wanted = [segments] if isinstance(segments, str) else list(segments)
+    for name in wanted:
+        if name not in names:
+            close = get_close_matches(name, names, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise BadInput(
+                f"{source.name} has no column {name!r} to segment by{hint}", code="unknown_segment"
+            )
+    return wanted
+
+
+def fit(schema: Schema, first: Source, second: Source) -> tuple[Schema, list[str]]:
+    """Reduce the schema to what both sides have, or say what does not fit."""
+    here, there = set(first.arrow_schema().names), set(second.arrow_schema().names)
+    if not here & there:
+        raise SchemaMismatch(
+            f"{first.name} and {second.name} have no column in common "
+            f"({_some(here)} / {_some(there)})",
+            code="no_common_columns",
+        )
+    notes: list[str] = []
+    dropped: set[str] = set()
+    for column in schema:
+        for source, held in ((first, here), (second, there)):
+            if column.name in held:
+                continue
+            if column.role in _OPTIONAL:
+                notes.append(f"{source.name} has no {column.name!r} ({column.role.value})")
+                continue
+            raise SchemaMismatch(
+                f"{source.name} has no column {column.name!r}"
+                + _closest(column.name, held - set(schema.names))
+                + "; add it, or leave it out with a schema",
+                code="missing_column",
+            )
+    extra = sorted(there - set(schema.names))
+    if extra:
+        notes.append(f"{second.name} has columns that are not compared: {_some(extra)}")
+    _check_types(schema, second)
+    kept = schema.select(name for name in schema.names if name not in dropped)
+    return kept, notes
+
+
+def _closest(name: str, names: Iterable[str]) -> str:
+    close = get_close_matches(name, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    more = f", … {len(listed) - 3} more" if len(listed) > 3 else ""
+    return ", ".join(repr(name) for name in listed[:3]) + more
+
+
+def _check_types(schema: Schema, source: Source) -> None:
+    """Refuse a numeric column that holds no number at all, and numbers where times should be."""
+    held = source.arrow_schema()
+    doubtful = [
+        column
+        for column in schema
+        if column.name in held.names
+        and column.type is ColumnType.NUMERIC
+        and not _could_be_number(held.field(column.name).type)
+    ]
+    if not doubtful:
+        return
+    table = head(source, _SEEN)
+    for column in doubtful:
+        values = table[column.name].combine_chunks()
+        parsed, errors = numbers(values)
+        if len(errors) and not np.isfinite(parsed).any():
+            example = values[int(errors[0])].as_py()
+            raise SchemaMismatch(
+                f"{source.name}: column {column.name!r} should be numeric but holds "
+                f"{example!r} (row {int(errors[0]) + 1}); convert it, or change its type in the "
+                "schema",
+                code="type_mismatch",
+            )
+
+
+def _could_be_number(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def naive_times(schema: Schema, *sources: Source) -> list[str]:
+    """Say which sources' times carry no zone."""
+    column = schema.role(Role.TIMESTAMP)
+    notes = []
+    for source in sources:
+        held = source.arrow_schema()
+        if column is None or column.name not in held.names:
+            continue
+        kind = held.field(column.name).type
+        if pa.types.is_timestamp(kind) and kind.tz is None:
+            notes.append(f"{source.name}: {column.name!r} has no zone, read as {schema.timezone}")
+    return notes

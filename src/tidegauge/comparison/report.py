@@ -1,0 +1,117 @@
+"""The report that ``compare`` returns: shows itself, and saves itself whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from tidegauge.errors import BadInput, MissingExtra
+from tidegauge.metrics.result import plain
+from tidegauge.report.data import ReportData
+from tidegauge.version import __version__
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A judged comparison; shows itself in a notebook.
+
+    Examples
+    --------
+    >>> from tidegauge.comparison import compare
+    >>> reference = pa.table({"x": [float(i % 10) for i in range(500)]})
+    >>> report = compare(reference, reference)
+    >>> report.alarms
+    0
+    """
+
+    data: ReportData
+
+    @property
+    def alarms(self) -> int:
+        """Number of alarms."""
+        return self.data.alarms
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that says whether anything is wrong."""
+        return self.data.verdict
+
+    @property
+    def results(self) -> pa.Table:
+        """Every result as an Arrow table."""
+        return self.data.results
+
+    def to_frame(self) -> pandas.DataFrame:
+        """Return every result as a tidy pandas frame, one row a result."""
+        try:
+            return self.data.results.to_pandas()
+        except ImportError as error:
+            raise MissingExtra(
+                "pandas is not installed: pip install pandas, or use report.results (Arrow)"
+            ) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ``{"tidegauge": version, "alarms": N, "results": [...]}``."""
+        return {
+            "tidegauge": __version__,
+            "alarms": self.alarms,
+            "results": [row_to_json(row) for row in self.data.results.to_pylist()],
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the report as ``.html`` or ``.json``; whole, or not at all.
+
+        Raises
+        ------
+        BadInput
+            On any other ending, or a folder that is not there.
+        """
+        target = Path(path)
+        kind = target.suffix.lower()
+        if kind in (".html", ".htm"):
+            from tidegauge.report.html import render_report
+
+            text = render_report(self.data)
+        elif kind == ".json":
+            text = json.dumps(self.to_json(), allow_nan=False)
+        else:
+            raise BadInput(
+                f"{target}: a report is saved as .html or .json, not {kind or 'without an ending'}",
+                code="unknown_format",
+            )
+        if not target.parent.is_dir():
+            raise BadInput(f"{target}: the folder {target.parent} does not exist; create it first")
+        half = target.with_name(f".{target.name}.{os.getpid()}.part")
+        half.write_text(text, encoding="utf-8")
+        half.replace(target)
+        return target
+
+    def _repr_html_(self) -> str:
+        from tidegauge.report.notebook import notebook_html
+
+        return notebook_html(self.data)
+
+    def __repr__(self) -> str:
+        return f"<tidegauge report: {self.verdict}>"
+
+
+def row_to_json(row: dict[str, Any]) -> dict[str, Any]:
+    """Return one row of a results table in the form of a result.
+
+    Examples
+    --------
+    >>> row_to_json({"metric": "psi", "segment": '{"carrier": "UA"}'})["segment"]
+    {'carrier': 'UA'}
+    """
+    out = {name: plain(value) for name, value in row.items()}
+    if out.get("segment") is not None:
+        out["segment"] = json.loads(out["segment"])
+    return out

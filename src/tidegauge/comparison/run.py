@@ -1,0 +1,147 @@
+"""The comparison itself, step by step."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from tidegauge.comparison.fit import checked_segments, fit, naive_times, schema_of
+from tidegauge.comparison.report import Report
+from tidegauge.comparison.summary import report_data, source_info
+from tidegauge.engine import open_source, profile_source, survey_source
+from tidegauge.engine.source import Source
+from tidegauge.errors import BadInput, EmptyInput
+from tidegauge.metrics import evaluate
+from tidegauge.metrics.result import Basis
+from tidegauge.monitor import judge, norms, results_table
+from tidegauge.profile import Baseline
+from tidegauge.schema import Role, Schema
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def parse_window(text: str) -> timedelta:
+    """Read a window width such as ``"1d"``, ``"6h"`` or ``"30m"``.
+
+    Raises
+    ------
+    BadInput
+        If it is no such width.
+
+    Examples
+    --------
+    >>> parse_window("6h")
+    datetime.timedelta(seconds=21600)
+    """
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or int(number) == 0 or unit not in _UNITS:
+        raise BadInput(
+            f"window {text!r} is no width; give a number and m, h, d or w, such as 1d or 6h",
+            code="bad_window",
+        )
+    return timedelta(seconds=int(number) * _UNITS[unit])
+
+
+def compare(
+    reference: Any,
+    current: Any,
+    schema: Schema | str | os.PathLike[str] | None = None,
+    segments: Iterable[str] = (),
+    window: str | None = None,
+    *,
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> Report:
+    """Compare records with a reference, and judge what changed.
+
+    Parameters
+    ----------
+    reference, current : path or frame
+        A Parquet, CSV or Arrow file, a folder of Parquet files, a Delta table, or any frame with
+        the Arrow capsule interface (pandas, Polars, PyArrow, DuckDB).
+    schema : Schema or path, optional
+        Inferred from the reference by default.
+    segments : iterable of str
+        Columns by which to look separately too.
+    window : str, optional
+        Width of tumbling windows of event time (``"1d"``, ``"6h"``). The reference's own windows
+        then tell how much variation is usual.
+    progress : callable, optional
+        Called with a stage, the rows done, and the rows in all where that is known.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    BadInput
+        If a source cannot be read, or the two do not fit each other or the schema.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> low = pa.table({"age": [float(20 + i % 30) for i in range(1000)]})
+    >>> high = pa.table({"age": [float(40 + i % 30) for i in range(1000)]})
+    >>> compare(low, high).verdict
+    "1 alarm: 'age' has drifted."
+    """
+    width = None if window is None else parse_window(window)
+    first, second = (
+        open_source(reference, _name(reference, "reference")),
+        open_source(current, _name(current, "current")),
+    )
+    known = schema_of(schema, first).with_segments(checked_segments(segments, first))
+    known, notes = fit(known, first, second)
+    if width is not None and known.role(Role.TIMESTAMP) is None:
+        raise BadInput(
+            "a window needs a column with the role timestamp; name it in the schema, or leave "
+            "the window out",
+            code="no_timestamp",
+        )
+    notes += naive_times(known, first, second)
+    done = _Progress(progress, first, second)
+    survey = survey_source(first, known, progress=done.stage("looking at the reference", first))
+    if survey.rows == 0:
+        raise EmptyInput(f"{first.name} has no rows; a reference needs some", code="empty")
+    layout = survey.layout("reference")
+    then = profile_source(
+        first, layout, width, progress=done.stage("profiling the reference", first)
+    )
+    now = profile_source(second, layout, width, progress=done.stage("profiling", second))
+    if not now.rows.sum():
+        raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
+    moment = datetime.now(UTC)
+    baseline = Baseline(then, moment)
+    judged = judge(evaluate(now, baseline.total), norms(then))
+    basis = np.where(now.rows > 0, Basis.FINAL.value, None)
+    table = results_table(judged, now, computed_at=moment, basis=basis)
+    sides = (source_info(first, then), source_info(second, now))
+    return Report(report_data(judged, baseline, now, table, sides, moment, notes, window))
+
+
+class _Progress:
+    """Tells a caller how far each stage is."""
+
+    def __init__(
+        self, call: Callable[[str, int, int | None], None] | None, *sources: Source
+    ) -> None:
+        self._call = call
+
+    def stage(self, name: str, source: Source) -> Callable[[int], None]:
+        done = 0
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            if self._call is not None:
+                self._call(name, done, source.rows)
+
+        return advance
+
+
+def _name(what: Any, side: str) -> str:
+    return str(what) if isinstance(what, str | os.PathLike) else side
