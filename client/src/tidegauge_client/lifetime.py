@@ -1,0 +1,64 @@
+"""What the process does to its senders: it forks, and it exits.
+
+- While it forks, every outbox is held still. The child then begins with an empty one, no thread and
+  no connection, and the parent goes on as if nothing had happened: so nothing is sent twice.
+- When it exits, every sender gets a bounded time to send what is left.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidegauge_client.sender import Sender
+
+_senders: weakref.WeakSet[Sender] = weakref.WeakSet()
+_held: list[Sender] = []
+
+
+def watch(sender: Sender) -> None:
+    """See `sender` through forks and the exit, as long as it lives."""
+    _senders.add(sender)
+
+
+def finish_all() -> None:
+    """Close every sender, each within its own ``exit_timeout`` from now."""
+    begin = time.monotonic()
+    for sender in list(_senders):
+        sender.close(max(0.0, begin + sender.options.exit_timeout - time.monotonic()))
+
+
+def finish_with_multiprocessing() -> None:
+    """Have a `multiprocessing` child finish, too: a forked one ends without its exit handlers."""
+    process = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, finish_all, exitpriority=0)
+
+
+def _hold_all() -> None:
+    _held.extend(_senders)
+    for sender in _held:
+        sender.outbox.lock.acquire()
+
+
+def _release_all() -> None:
+    while _held:
+        _held.pop().outbox.lock.release()
+
+
+def _begin_all_anew() -> None:
+    while _held:
+        _held.pop().begin_anew_after_fork()
+
+
+atexit.register(finish_all)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(
+        before=_hold_all, after_in_parent=_release_all, after_in_child=_begin_all_anew
+    )

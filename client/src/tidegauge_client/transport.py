@@ -1,0 +1,202 @@
+"""One HTTP request and what its outcome means; the only file that knows httpx.
+
+It is imported when a client is made, not with the package: httpx alone costs more than the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterable
+from copy import copy
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from tidegauge_client.batch import Answer, Batch
+from tidegauge_client.errors import RefusedError, TransientError
+from tidegauge_client.version import __version__
+
+
+class Transport:
+    """The address of one model on one server, and the connection to it.
+
+    Parameters
+    ----------
+    url, project, model : str
+        Where the records go.
+    version : str or None
+        The model's version, for records that name none.
+    key : str or None
+        The bearer key.
+    timeout : float
+        Seconds for each of connecting, sending and awaiting the answer.
+
+    Raises
+    ------
+    ValueError
+        If `url` is not a complete http or https address.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        project: str,
+        model: str,
+        version: str | None,
+        key: str | None,
+        timeout: float,
+    ) -> None:
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"url {url!r} is not an address: {error}") from None
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ValueError(f"url must be like 'http://localhost:8420', not {url!r}")
+        path = f"v1/projects/{quote(project, safe='')}/models/{quote(model, safe='')}"
+        self.address = f"{url.rstrip('/')}/{path}"
+        self._params = {} if version is None else {"version": version}
+        self._headers = {"User-Agent": f"tidegauge-client/{__version__}"}
+        if key is not None:
+            self._headers["Authorization"] = f"Bearer {key}"
+        self._timeout = timeout
+        self._tls = _tls()
+        self._http: httpx.Client | None = None
+
+    def another(self) -> Transport:
+        """Return a transport to the same place with a connection of its own."""
+        twin = copy(self)
+        twin.forget_connection()
+        return twin
+
+    def post_batch(self, batch: Batch, timeout: float | None = None) -> Answer:
+        """Send `batch` once and return the server's account of it.
+
+        Raises
+        ------
+        TransientError
+            If another try may succeed.
+        RefusedError
+            If it will not.
+        """
+        content = self.post(batch.kind, batch.content_type, batch.key, batch.body, timeout)
+        try:
+            return Answer(
+                accepted=int(content["accepted"]),
+                repeated=int(content.get("repeated", 0)),
+                quarantined=int(content.get("quarantined", 0)),
+                errors=tuple(content.get("errors") or ()),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise _no_account(self.address) from None
+
+    def post(
+        self,
+        resource: str,
+        content_type: str,
+        key: str,
+        body: bytes | Iterable[bytes],
+        timeout: float | None = None,
+        length: int | None = None,
+    ) -> dict[str, Any]:
+        """Send `body` once and return the JSON object that the server answers."""
+        headers = {"Content-Type": content_type, "Idempotency-Key": key}
+        if length is not None:
+            headers["Content-Length"] = str(length)
+        try:
+            response = self._connection().post(
+                f"{self.address}/{resource}",
+                params=self._params if resource == "predictions" else None,
+                content=body,
+                headers=headers,
+                timeout=timeout or self._timeout,
+            )
+        except httpx.RequestError as error:
+            raise TransientError(
+                f"{self.address}: {type(error).__name__}: {error or 'no answer in time'}"
+            ) from error
+        return _content(response, self.address)
+
+    def forget_connection(self) -> None:
+        """Leave the connection to the process that opened it: a forked child opens its own."""
+        self._http = None
+
+    def close(self) -> None:
+        """Close the connection; a later request opens another."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def _connection(self) -> httpx.Client:
+        if self._http is None:
+            self._http = httpx.Client(
+                headers=self._headers, timeout=self._timeout, verify=self._tls
+            )
+        return self._http
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the certificates to trust.
+
+    Loading them holds up every thread for tens of milliseconds, so it is done once, and when a
+    client is made: not with the first record, in the midst of scoring.
+    """
+    return httpx.create_ssl_context()
+
+
+def _content(response: httpx.Response, address: str) -> dict[str, Any]:
+    """Return the JSON object of a good answer; raise for any other."""
+    try:
+        content = json.loads(response.content)
+    except ValueError:
+        content = None
+    if response.is_success:
+        if not isinstance(content, dict):
+            raise _no_account(address)
+        return content
+    problem = content if isinstance(content, dict) else {}
+    # Ours say `code` and `message`; RFC 9457 has `title` and `detail`, proxies plain text.
+    code = problem.get("code") or problem.get("title") or response.reason_phrase
+    message = problem.get("message") or problem.get("detail") or response.text[:200].strip()
+    if response.status_code == 429 or response.status_code >= 500:
+        raise TransientError(
+            f"{address} answered {response.status_code} ({code}): {message}",
+            retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+        )
+    if response.is_redirect:
+        message = f"moved to {response.headers.get('Location')}: give the final address as url"
+    raise RefusedError(response.status_code, str(code), str(message))
+
+
+def _no_account(address: str) -> TransientError:
+    return TransientError(
+        f"{address} answered well but not as a Tidegauge server does (is a proxy in between?)"
+    )
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Return the seconds of a Retry-After header (RFC 9110, 10.2.3: a number or a date).
+
+    Examples
+    --------
+    >>> retry_after_seconds("2"), retry_after_seconds("soon"), retry_after_seconds(None)
+    (2.0, None, None)
+    >>> retry_after_seconds("Wed, 21 Oct 2015 07:28:00 GMT")
+    0.0
+    """
+    if header is None:
+        return None
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,154 @@
+"""What a request looks like: address, headers, body, and how records are grouped into it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+
+def test_a_prediction_arrives_as_one_flat_object(server, connect):
+    client = connect(project="team a", model="flight/delay", version="3", key="secret")
+    client.log_one(
+        "a1",
+        {"age": 42, "carrier": "UA"},
+        score=0.71,
+        timestamp=datetime(2026, 1, 1, tzinfo=UTC),
+        latency_ms=3.5,
+    )
+    assert client.flush(10)
+    (request,) = server.requests
+    assert request.path == "/v1/projects/team%20a/models/flight%2Fdelay/predictions"
+    assert request.query == {"version": ["3"]}
+    assert request.headers["authorization"] == "Bearer secret"
+    assert request.headers["content-type"] == "application/x-ndjson"
+    assert request.headers["user-agent"].startswith("tidegauge-client/")
+    assert request.rows == [
+        {
+            "prediction_id": "a1",
+            "age": 42,
+            "carrier": "UA",
+            "score": 0.71,
+            "latency_ms": 3.5,
+            "timestamp": "2026-01-01T00:00:00+00:00",
+        }
+    ]
+
+
+def test_a_label_goes_to_the_labels_without_a_version(server, connect):
+    client = connect(version="3")
+    client.label_one("a1", 1, timestamp=0, observed_at="2026-01-02T00:00:00Z")
+    client.label_one(prediction_id=7, label="late")
+    assert client.flush(10)
+    (request,) = server.requests
+    assert request.path.endswith("/labels")
+    assert request.query == {}
+    assert request.rows == [
+        {
+            "prediction_id": "a1",
+            "label": 1,
+            "timestamp": "1970-01-01T00:00:00+00:00",
+            "observed_at": "2026-01-02T00:00:00Z",
+        },
+        {"prediction_id": "7", "label": "late"},
+    ]
+
+
+def test_a_prediction_without_a_time_is_of_now(server, connect):
+    client = connect()
+    client.log_one("a1")
+    assert client.flush(10)
+    age = datetime.now(UTC) - datetime.fromisoformat(server.rows()[0]["timestamp"])
+    assert timedelta(0) <= age < timedelta(seconds=10)
+
+
+def test_without_version_and_key_neither_is_sent(server, connect):
+    client = connect()
+    client.log_one("a1")
+    assert client.flush(10)
+    assert server.requests[0].query == {}
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_single_records_share_requests(server, connect):
+    client = connect(flush_interval=60, batch_records=100)
+    for number in range(250):
+        client.log_one(f"p{number}")
+    server.wait_for(lambda s: len(s.requests) == 2)
+    assert client.flush(10), "a flush does not wait for company"
+    assert [len(request.rows) for request in server.requests] == [100, 100, 50]
+    assert server.ids() == [f"p{number}" for number in range(250)]
+
+
+def test_a_lone_record_leaves_after_the_flush_interval(server, connect):
+    client = connect(flush_interval=0.05)
+    client.log_one("alone")
+    server.wait_for(lambda s: s.ids() == ["alone"])
+
+
+def test_requests_are_bounded_in_bytes(server, connect):
+    client = connect(flush_interval=60, batch_bytes=10_000)
+    for number in range(50):
+        client.log_one(f"p{number}", {"text": "x" * 1_000})
+    assert client.flush(10)
+    assert len(server.ids()) == 50
+    assert max(request.size for request in server.requests) <= 10_000
+
+
+def test_a_record_larger_than_a_request_goes_alone(server, connect):
+    client = connect(flush_interval=60, batch_bytes=1_000)
+    for name, length in [("small", 10), ("large", 3_000), ("last", 10)]:
+        client.log_one(name, {"text": "x" * length})
+    assert client.flush(10)
+    assert [len(request.rows) for request in server.requests] == [1, 1, 1]
+
+
+def test_each_batch_has_a_key_of_its_own(server, connect):
+    client = connect(flush_interval=60, batch_records=10)
+    for number in range(100):
+        client.log_one(f"p{number}")
+    assert client.flush(10)
+    assert len({request.key for request in server.requests}) == 10
+
+
+def test_predictions_and_labels_do_not_break_up_each_others_batches(server, connect):
+    client = connect(flush_interval=60)
+    for number in range(50):
+        client.log_one(f"p{number}")
+        client.label_one(f"p{number}", 0)
+    assert client.flush(10)
+    assert sorted(len(request.rows) for request in server.requests) == [50, 50]
+
+
+def test_the_books_follow_the_servers_account(server, connect, warnings):
+    server.is_bad = lambda row: isinstance(row.get("age"), str)
+    client = connect(flush_interval=60)
+    for name, age in [("a", 1), ("a", 1), ("b", "old"), ("c", 3)]:
+        client.log_one(name, {"age": age})
+    assert client.flush(10)
+    stats = client.stats
+    assert (stats.sent, stats.accepted, stats.repeated, stats.quarantined) == (4, 2, 1, 1)
+    assert (stats.queued, stats.dropped, stats.retried) == (0, 0, 0)
+    assert stats.last_error == "1 predictions quarantined: age: not a number"
+    assert "age: not a number" in warnings()[0]
+
+
+def test_a_flush_gives_up_at_its_timeout(server, connect):
+    server.always_hang()
+    client = connect()
+    client.log_one("a")
+    assert client.flush(0.05) is False
+    assert client.stats.queued == 1
+
+
+def test_a_flush_with_nothing_to_do_returns_at_once(connect):
+    assert connect().flush()
+
+
+@pytest.mark.parametrize("body", [b"<html>log in first</html>", b"[]", b"{}"])
+def test_a_good_status_without_an_account_is_not_taken_for_one(server, connect, body):
+    server.then_reply(200, body)
+    client = connect()
+    client.log_one("a")
+    assert client.flush(10)
+    assert server.ids() == ["a"]
+    assert client.stats.retried == 1
+    assert "not as a Tidegauge server" in client.stats.last_error
