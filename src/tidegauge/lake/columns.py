@@ -62,7 +62,7 @@ def stamped(
     Raises
     ------
     SchemaMismatch
-        When the rows already have a column of such a name.
+        When the rows have columns that cannot be stored.
 
     Examples
     --------
@@ -71,12 +71,7 @@ def stamped(
     >>> stamped(rows, "records", datetime(2026, 1, 2, tzinfo=UTC))["_date"].to_pylist()
     [datetime.date(2026, 1, 2)]
     """
-    reserved = [name for name in OWN if name in table.column_names]
-    if reserved:
-        raise SchemaMismatch(
-            f"the column name {reserved[0]!r} is kept for the lake's own use; rename the column",
-            code="reserved_column",
-        )
+    refuse_unstorable(table.schema)
     n = table.num_rows
     if isinstance(received_at, datetime):
         received_at = pa.repeat(pa.scalar(received_at, TIMESTAMP), n)
@@ -91,6 +86,42 @@ def stamped(
         .append_column(ROW, row)
         .append_column(DATE, dates)
     )
+
+
+def refuse_unstorable(schema: pa.Schema) -> None:
+    """Refuse columns that could not be stored, before their rows are acknowledged.
+
+    Raises
+    ------
+    SchemaMismatch
+        On a name that is kept for the lake, on two names that differ in case only, and on types
+        that a Delta table does not have.
+
+    Examples
+    --------
+    >>> refuse_unstorable(pa.schema([("Age", pa.float64()), ("age", pa.float64())]))
+    Traceback (most recent call last):
+    tidegauge.errors.SchemaMismatch: columns 'Age' and 'age' differ in case only; rename one
+    """
+    seen: dict[str, str] = {}
+    for name in schema.names:
+        if name in OWN:
+            raise SchemaMismatch(
+                f"the column name {name!r} is kept for the lake's own use; rename the column",
+                code="reserved_column",
+            )
+        twin = seen.setdefault(name.lower(), name)
+        if twin != name:
+            raise SchemaMismatch(
+                f"columns {twin!r} and {name!r} differ in case only; rename one",
+                code="duplicate_column",
+            )
+    for column in schema:
+        if pa.types.is_dictionary(column.type) or pa.types.is_null(column.type):
+            raise SchemaMismatch(
+                f"column {column.name!r} has the type {column.type}; give its values a plain one",
+                code="unstorable_type",
+            )
 
 
 def _dates(table: pa.Table, kind: TableKind, received_at: pa.Array[Any], name: str) -> Any:

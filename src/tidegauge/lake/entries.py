@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
 import pyarrow as pa
+
+from tidegauge.lake.columns import refuse_unstorable
 
 #: What a journal entry can hold: the tables that are filled by requests.
 EntryKind = Literal["records", "labels", "quarantine"]
@@ -28,10 +29,15 @@ class Entry:
     kind : {"records", "labels", "quarantine"}
         The table they belong into.
     table : pyarrow.Table
-        The rows, checked against the model's schema; columns of dictionary type are not allowed.
+        The rows, checked against the model's schema.
     timestamp : str
         Name of the column with the event time; where it is missing or null, the time of arrival
         decides the partition.
+
+    Raises
+    ------
+    SchemaMismatch
+        When the table has columns that the lake could not store.
     """
 
     project: str
@@ -39,6 +45,9 @@ class Entry:
     kind: EntryKind
     table: pa.Table
     timestamp: str = "timestamp"
+
+    def __post_init__(self) -> None:
+        refuse_unstorable(self.table.schema)
 
 
 @dataclass(frozen=True)
@@ -85,14 +94,29 @@ class Receipt:
 
 @dataclass(frozen=True)
 class PendingEntry:
-    """An entry that is durable in the journal and not yet known to be in the lake."""
+    """An entry that is durable in the journal and not yet known to be in the lake.
+
+    Parameters
+    ----------
+    offset : int
+        Its place in the journal.
+    project, model, kind, timestamp : str
+        As in :class:`Entry`.
+    received_at : int
+        When it became durable, in microseconds since 1970; never less than that of an entry before.
+    layout : int
+        The journal's number for its columns; equal numbers mean equal columns.
+    batch : pyarrow.RecordBatch
+        Its rows.
+    """
 
     offset: int
     project: str
     model: str
     kind: EntryKind
     timestamp: str
-    received_at: datetime
+    received_at: int
+    layout: int
     batch: pa.RecordBatch
 
     @property

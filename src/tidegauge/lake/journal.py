@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tidegauge.errors import Conflict, Overloaded
@@ -258,8 +257,8 @@ class Journal:
             for first in range(0, len(chosen), 500):
                 part = chosen[first : first + 500]
                 entries += self._reading.execute(
-                    "SELECT offset, project, model, kind, timestamp, received_at, l.layout, body"
-                    " FROM entries JOIN layouts l ON l.id = entries.layout"
+                    "SELECT offset, project, model, kind, timestamp, received_at,"
+                    " l.id, l.layout, body FROM entries JOIN layouts l ON l.id = entries.layout"
                     f" WHERE offset IN ({','.join('?' * len(part))}) ORDER BY offset",
                     part,
                 ).fetchall()
@@ -270,8 +269,9 @@ class Journal:
                 model=row[2],
                 kind=row[3],
                 timestamp=row[4],
-                received_at=datetime.fromtimestamp(row[5] / 1e6, UTC),
-                batch=decode(row[6], row[7]),
+                received_at=row[5],
+                layout=row[6],
+                batch=decode(row[7], row[8]),
             )
             for row in entries
         ]
