@@ -77,22 +77,24 @@ class Report:
         target = Path(path)
         kind = target.suffix.lower()
         if kind in (".html", ".htm"):
-            from tidegauge.report.html import render_report
+            return self.save_html(target)
+        if kind == ".json":
+            return self.save_json(target)
+        raise BadInput(
+            f"{target}: a report is saved as .html or .json, not "
+            f"{kind or 'without an ending'}; give one of these endings",
+            code="unknown_format",
+        )
 
-            text = render_report(self.data)
-        elif kind == ".json":
-            text = json.dumps(self.to_json(), allow_nan=False)
-        else:
-            raise BadInput(
-                f"{target}: a report is saved as .html or .json, not {kind or 'without an ending'}",
-                code="unknown_format",
-            )
-        if not target.parent.is_dir():
-            raise BadInput(f"{target}: the folder {target.parent} does not exist; create it first")
-        half = target.with_name(f".{target.name}.{os.getpid()}.part")
-        half.write_text(text, encoding="utf-8")
-        half.replace(target)
-        return target
+    def save_html(self, path: Path) -> Path:
+        """Write the report as one HTML file that works offline."""
+        from tidegauge.report.html import render_report
+
+        return _write(path, render_report(self.data))
+
+    def save_json(self, path: Path) -> Path:
+        """Write the results as JSON."""
+        return _write(path, json.dumps(self.to_json(), allow_nan=False))
 
     def _repr_html_(self) -> str:
         from tidegauge.report.notebook import notebook_html
@@ -101,6 +103,33 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<tidegauge report: {self.verdict}>"
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file to write whose folder is not there.
+
+    Raises
+    ------
+    BadInput
+        With the folder.
+    """
+    if not path.parent.is_dir():
+        raise BadInput(
+            f"{path}: the folder {path.parent} does not exist; create it first", code="no_folder"
+        )
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder; name a file in it", code="no_file")
+
+
+def _write(path: Path, text: str) -> Path:
+    check_target(path)
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        half.write_text(text, encoding="utf-8")
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
+    return path
 
 
 def row_to_json(row: dict[str, Any]) -> dict[str, Any]:

@@ -120,9 +120,9 @@ def chi2(current: View, reference: View) -> Values:
     Family.DRIFT,
     types=_WORDS,
     needs=("counts",),
-    scale=Scale.LOG,
+    scale=Scale.ARCSINE,
     judged=True,
-    minimum_effect=0.05,
+    minimum_effect=0.1,
     p_value=chi2_p,
 )
 def total_variation(current: View, reference: View) -> Values:
@@ -148,9 +148,9 @@ def ks_p(current: View, reference: View) -> Values:
     Family.DRIFT,
     types=_NUMBERS,
     needs=("counts",),
-    scale=Scale.LOG,
+    scale=Scale.ARCSINE,
     judged=True,
-    minimum_effect=0.05,
+    minimum_effect=0.1,
     p_value=ks_p,
 )
 def ks(current: View, reference: View) -> Values:

@@ -2,14 +2,15 @@
 
 One metric per column and question is judged. Its p-value comes from the baseline's own variation
 from window to window where that is known, on the metric's scale with Student's t, and from
-sampling noise alone where it is not. Holm's correction over all judged values of a window keeps
-the chance of any false alarm in it at ``LEVEL``, and a change smaller than the metric's minimum
-effect is never an alarm, however significant.
+sampling noise alone where it is not. Performance gets one half of ``LEVEL``, everything else the
+other; Holm's correction inside each half keeps the chance of any false alarm in a window at
+``LEVEL``. A change smaller than the metric's minimum effect is never an alarm, however
+significant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tidegauge.metrics.evaluate import Series
-from tidegauge.metrics.registry import Direction, Metric, Values
+from tidegauge.metrics.registry import Direction, Family, Metric, Values
 from tidegauge.metrics.result import State
 from tidegauge.monitor.norms import MIN_RECORDS, MIN_WINDOWS, Norm, Norms, key
 from tidegauge.monitor.scales import back, forward
@@ -94,13 +95,28 @@ def judge(series: Sequence[Series], known: Norms, level: float = LEVEL) -> list[
     list of Judged
         In the order given.
     """
-    if not series:
-        return []
+    out: list[Judged | None] = [None] * len(series)
+    halves = [
+        [i for i, s in enumerate(series) if (s.metric.family is Family.PERFORMANCE) is half]
+        for half in (True, False)
+    ]
+    parts = sum(any(series[i].metric.judged for i in half) for half in halves)
+    share = level / max(parts, 1)
+    for half in halves:
+        for index, verdict in zip(
+            half, _judge_half([series[i] for i in half], known, share), strict=True
+        ):
+            out[index] = verdict
+    return [one for one in out if one is not None]
+
+
+def _judge_half(series: Sequence[Series], known: Norms, level: float) -> list[Judged]:
+    """Judge the series that share one part of the level."""
     found = [(s, known.get(key(s))) for s in series]
     raw = [_p_value(s, norm) if s.metric.judged and norm else None for s, norm in found]
     tested = [p for p in raw if p is not None]
-    adjusted = iter(())
-    tests = np.ones(series[0].value.shape[0])
+    adjusted: Iterator[Values] = iter(())
+    tests = np.ones(series[0].value.shape[0]) if series else np.ones(0)
     if tested:
         stack = np.stack(tested, axis=-1)
         flat = stack.reshape(len(stack), -1)

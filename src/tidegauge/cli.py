@@ -1,0 +1,118 @@
+"""The command line: reads arguments, calls the parts, says what came out. Holds no logic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tidegauge.errors import TidegaugeError
+from tidegauge.version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="tidegauge",
+    help="Monitoring and observability for machine-learning models in production.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+baseline_app = typer.Typer(help="What a model is compared with.", no_args_is_help=True)
+app.add_typer(baseline_app, name="baseline")
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line and exit code 2."""
+    try:
+        app()
+    except TidegaugeError as error:
+        print(f"tidegauge: error: {error.message}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+def _console(quiet: bool = False, *, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(quiet=quiet, stderr=stderr, highlight=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tidegauge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def compare(
+    reference: Annotated[str, typer.Argument(help="What was: a file, folder or Delta table.")],
+    current: Annotated[str, typer.Argument(help="What is now: likewise.")],
+    schema: Annotated[Path | None, typer.Option(help="Schema as YAML; else inferred.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the results here.")
+    ] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option(help="Look at each value of this column too; repeatable.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="Width of windows of event time: 1d, 6h, 30m.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+) -> None:
+    """Compare records with a reference. Exit code 0: no alarm, 1: alarm, 2: bad input."""
+    from tidegauge.comparison import compare as run
+    from tidegauge.comparison.report import check_target
+    from tidegauge.report.terminal import print_report, progress
+
+    for target in (html, json_file):
+        if target is not None:
+            check_target(target)
+    with progress(_console(quiet, stderr=True), quiet) as advance:
+        report = run(reference, current, schema, tuple(segment or ()), window, progress=advance)
+    if html is not None:
+        report.save_html(html)
+    if json_file is not None:
+        report.save_json(json_file)
+    console = _console(quiet)
+    print_report(report.data, console)
+    for target in (html, json_file):
+        if target is not None:
+            console.print(f"written: {target}", soft_wrap=True)
+    raise typer.Exit(1 if report.alarms else 0)
+
+
+@app.command()
+def schema(
+    source: Annotated[str, typer.Argument(help="A file, folder or Delta table.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write it here, else print it.")
+    ] = None,
+) -> None:
+    """Infer a schema, to be looked at, edited and handed to the other commands."""
+    from tidegauge.comparison.fit import schema_of
+    from tidegauge.engine import open_source
+    from tidegauge.schema import dump_schema
+
+    text = dump_schema(schema_of(None, open_source(source)))
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, encoding="utf-8")
+        _console().print(f"written: {output}")
