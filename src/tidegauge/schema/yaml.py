@@ -112,7 +112,8 @@ def dump_schema(schema: Schema) -> str:
     --------
     >>> from tidegauge.schema import Task
     >>> schema = Schema((Column("age", ColumnType.NUMERIC, minimum=0),), Task.BINARY)
-    >>> print(*(line for line in dump_schema(schema).splitlines() if line[0] != "#"), sep="\\n")
+    >>> for line in dump_schema(schema).splitlines()[-4:]:
+    ...     print(line)
     task: binary
     positive: "1"
     columns:

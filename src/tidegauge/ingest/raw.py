@@ -1,0 +1,93 @@
+"""Records and values as JSON text: what quarantine, ``_extra`` and messages show."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import math
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.types as pt
+
+_SHOWN = 60
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON; numbers that JSON does not know become texts that we read again.
+
+    Examples
+    --------
+    >>> json_text({"a": float("nan"), "b": [1, None]})
+    '{"a":"NaN","b":[1,null]}'
+    """
+    plain = _plain(value)
+    try:
+        return orjson.dumps(plain).decode()
+    except TypeError:
+        return json.dumps(plain, separators=(",", ":"))
+
+
+def shown(value: object) -> str:
+    """Return a value as short JSON for a message.
+
+    Examples
+    --------
+    >>> shown("abc")
+    '"abc"'
+    """
+    text = json_text(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts, whatever its types and values."""
+    columns = [python_values(table.column(i)) for i in range(table.num_columns)]
+    names = table.column_names
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def python_values(column: Any) -> list[Any]:
+    """Return Python values; times outside of Python's years as text or number.
+
+    Examples
+    --------
+    >>> python_values(pa.chunked_array([pa.array([1, None], pa.timestamp("ns"))]))
+    [datetime.datetime(1970, 1, 1, 0, 0), None]
+    """
+    kind = column.type
+    if pt.is_timestamp(kind) and kind.unit == "ns":
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
+    try:
+        values: list[Any] = column.to_pylist()
+        return values
+    except (ValueError, OverflowError, pa.ArrowException):
+        pass
+    for other in (pa.string(), pa.int64()):
+        try:
+            return list(column.cast(other).to_pylist())
+        except (ValueError, pa.ArrowException):
+            continue
+    return [str(value) for value in column]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str | bool | None):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() < 4096 else hex(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return _plain(float(value))
+    return value.hex() if isinstance(value, bytes) else str(value)
