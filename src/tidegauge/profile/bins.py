@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tidegauge.profile.hashing import hash_strings
+from tidegauge.profile.values import rows_of
 
 #: Number of quantile bins of a numeric column, before the tails are refined.
 FINE_BINS = 220
@@ -148,8 +149,8 @@ class _Lookup:
         self.steps = -1
         if len(edges) < 8:
             return
-        self.low, self.high = np.quantile(edges, [0.06, 0.94])
         with np.errstate(all="ignore"):
+            self.low, self.high = np.quantile(edges, [0.06, 0.94])
             self.scale = (_GRID - 2) / (self.high - self.low)
         if not (np.isfinite(self.scale) and 0 < self.scale < 1e300):
             return
@@ -163,19 +164,20 @@ class _Lookup:
             self.steps = -1
 
     def _cells(self, values: NDArray[np.float64]) -> NDArray[np.int32]:
-        scaled = (values - self.low) * self.scale
-        scaled += 1.0
-        np.clip(scaled, 0.0, _GRID - 1, out=scaled)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (values - self.low) * self.scale
+            scaled += 1.0
+            np.clip(scaled, 0.0, _GRID - 1, out=scaled)
             cells = scaled.astype(np.int32)
         np.clip(cells, 0, _GRID - 1, out=cells)
         return cells
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.int32]:
         if self.steps < 0:
-            return np.searchsorted(self.edges, values, side="left").astype(np.int32)
+            found: NDArray[np.int32] = np.searchsorted(self.edges, values).astype(np.int32)
+            return found
         cells = self._cells(values)
-        codes = self.first[cells]
+        codes: NDArray[np.int32] = self.first[cells]
         for _ in range(self.steps):
             codes += values > self.padded[codes]
         if self.ends:
@@ -242,7 +244,7 @@ class CategoryBins:
         null_words = np.flatnonzero(np.asarray(pc.is_null(words)))
         table[null_words] = self.size
         novel = np.append(self._unseen(words, table[:-1]), False)
-        rows = encoded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
+        rows = rows_of(encoded, len(words))
         return table[rows], novel[rows]
 
     def _unseen(self, words: pa.Array, table: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -309,11 +311,10 @@ def numeric_bins(
     >>> numeric_bins(np.array([1.0, 2.0, 2.0, 3.0]), 1.0, 3.0).edges.round(3).tolist()
     [1.0, 1.0, 2.0, 3.0]
     """
-    if sample.size == 0:
-        empty = np.array([0.0])
-        return NumericBins(empty, 0.0, 0.0, exact=True)
+    if not low <= high:
+        low = high = 0.0
     ordered = np.sort(sample)
-    distinct = ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
+    distinct = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
     exact = len(distinct) <= EXACT_VALUES
     if exact:
         inner = distinct
@@ -327,6 +328,7 @@ def numeric_bins(
     if maximum is not None:
         bounds.append(maximum)
     edges = np.unique(np.concatenate((inner, bounds)))
+    edges = edges[np.isfinite(edges)]
     return NumericBins(
         edges,
         low if minimum is None else float(minimum),

@@ -129,7 +129,7 @@ class Cells:
             first, size, _ = self.groups[0]
             low[:, 0] = low[:, first : first + size].min(axis=1)
             high[:, 0] = high[:, first : first + size].max(axis=1)
-        else:
+        elif self.window is not None:
             np.minimum.at(low[:, 0], self.window, values)
             np.maximum.at(high[:, 0], self.window, values)
         return low, high

@@ -52,7 +52,8 @@ def profile_to_bytes(profile: Profile) -> bytes:
     options = pa.ipc.IpcWriteOptions(compression="zstd")
     with pa.ipc.new_stream(sink, schema, options=options) as writer:
         writer.write_table(table)
-    return sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def profile_from_bytes(data: bytes, layout: Layout) -> Profile:

@@ -13,12 +13,14 @@ from tidegauge.profile.bins import Bins, CategoryBins, NumericBins
 from tidegauge.profile.cells import Cells
 from tidegauge.profile.distinct import REGISTERS, registers
 from tidegauge.profile.hashing import hash_strings
-from tidegauge.profile.values import numbers
+from tidegauge.profile.values import numbers, plain, rows_of
 
 Arrays = dict[str, NDArray[Any]]
 
 
-def column_arrays(column: pa.Array, bins: Bins | None, cells: Cells) -> Arrays:
+def column_arrays(
+    column: pa.Array, bins: Bins | None, cells: Cells, zone: str | None = None
+) -> Arrays:
     """Summarise one column of a batch.
 
     Parameters
@@ -28,6 +30,8 @@ def column_arrays(column: pa.Array, bins: Bins | None, cells: Cells) -> Arrays:
         Without bins, only missing values are counted.
     cells : Cells
         The n rows' windows and segments.
+    zone : str, optional
+        Given for a column of times: the zone of those that carry none.
 
     Returns
     -------
@@ -35,15 +39,15 @@ def column_arrays(column: pa.Array, bins: Bins | None, cells: Cells) -> Arrays:
         Each with the axes (window, segment, …), ``registers`` with (window, …).
     """
     if isinstance(bins, NumericBins):
-        return _numeric(column, bins, cells)
+        return _numeric(column, bins, cells, zone)
     if isinstance(bins, CategoryBins):
         return _categorical(column, bins, cells)
     missing = np.asarray(pc.is_null(column)).astype(np.int64)
     return {"missing": cells.histogram(missing, 2)[:, :, 1]}
 
 
-def _numeric(column: pa.Array, bins: NumericBins, cells: Cells) -> Arrays:
-    values, errors = numbers(column)
+def _numeric(column: pa.Array, bins: NumericBins, cells: Cells, zone: str | None) -> Arrays:
+    values, errors = numbers(column, zone)
     codes = bins.codes(values)
     size = bins.size
     counts = cells.histogram(codes, size + 2)
@@ -96,7 +100,7 @@ def _categorical(column: pa.Array, bins: CategoryBins, cells: Cells) -> Arrays:
         held = registers(words)[None]
     else:
         valid = np.flatnonzero(codes < bins.size)
-        rows = encoded.indices.fill_null(0).to_numpy(zero_copy_only=False)[valid]
+        rows = rows_of(encoded, 0)[valid]
         held = _registers(words[rows], cells.take(valid)) if len(words) else _blank(cells)
     return {
         "counts": counts[:, :, : bins.size],
@@ -113,32 +117,41 @@ def encode(column: pa.Array) -> pa.DictionaryArray:
     --------
     >>> encode(pa.array([True, None])).dictionary.to_pylist()
     ['true']
+    >>> encode(pa.array([7.0, 0.5, float("nan")])).to_pylist()
+    ['7', '0.5', None]
     """
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        if not pa.types.is_string(kind.value_type):
-            words = pc.cast(column.dictionary, pa.string())
+    column = plain(column)
+    if pa.types.is_dictionary(column.type):
+        words = _texts(column.dictionary)
+        if words is not column.dictionary:
             column = pa.DictionaryArray.from_arrays(column.indices, words)
         used = pc.drop_null(pc.unique(column.indices))
-        if len(used) == len(column.dictionary):
+        if len(used) == len(words) and not words.null_count:
             return column
         return pc.dictionary_encode(column.dictionary_decode())
-    if pa.types.is_floating(kind):
-        column = pc.cast(column, pa.float64())
-        column = pc.if_else(pc.is_nan(column), None, column)
-    if not pa.types.is_string(kind):
+    if pa.types.is_primitive(column.type) and not pa.types.is_floating(column.type):
         encoded = pc.dictionary_encode(column)
         return pa.DictionaryArray.from_arrays(encoded.indices, _texts(encoded.dictionary))
-    return pc.dictionary_encode(column)
+    return pc.dictionary_encode(_texts(column))
 
 
 def _texts(values: pa.Array) -> pa.Array:
-    """Distinct values as text; whole numbers without a point."""
-    if pa.types.is_floating(values.type):
-        return pa.array([f"{v:g}" if v == int(v) else repr(v) for v in values.to_pylist()])
-    if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
-        return pa.array([str(v) for v in values.to_pylist()], pa.string())
-    return pc.cast(values, pa.string())
+    """Values as text; whole numbers without a point, NaN as null."""
+    values = plain(values)
+    kind = values.type
+    if pa.types.is_string(kind):
+        return values
+    if pa.types.is_floating(kind):
+        encoded = pc.dictionary_encode(pc.cast(values, pa.float64()))
+        # Adding zero makes 0 of -0.
+        different = pc.add(encoded.dictionary, 0.0)
+        different = pc.if_else(pc.is_nan(different), None, different)
+        return pc.cast(different, pa.string()).take(encoded.indices)
+    try:
+        return pc.cast(values, pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        texts = [None if v is None else str(v) for v in values.to_pylist()]
+        return pa.array(texts, pa.string())
 
 
 def _rows(rows: NDArray[np.int64], cells: Cells) -> NDArray[np.int64]:

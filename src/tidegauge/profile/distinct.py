@@ -74,4 +74,5 @@ def estimate(held: NDArray[np.uint8]) -> NDArray[np.float64]:
     raw = 0.7213 / (1 + 1.079 / m) * m * m / np.exp2(-held.astype(np.float64)).sum(axis=-1)
     empty = (held == 0).sum(axis=-1)
     linear = m * np.log(m / np.maximum(empty, 1))
-    return np.where((raw <= 2.5 * m) & (empty > 0), linear, raw)
+    out: NDArray[np.float64] = np.where((raw <= 2.5 * m) & (empty > 0), linear, raw)
+    return out

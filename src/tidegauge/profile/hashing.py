@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tidegauge.profile.values import plain, rows_of
+
 _C1 = np.uint64(0xBF58476D1CE4E5B9)
 _C2 = np.uint64(0x94D049BB133111EB)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -53,8 +55,8 @@ def hash_strings(values: pa.Array) -> NDArray[np.uint64]:
 
     Parameters
     ----------
-    values : pyarrow string array of length n
-        Anything else is cast to string first.
+    values : pyarrow string or binary array of length n
+        Anything else is hashed by its text.
 
     Returns
     -------
@@ -66,8 +68,8 @@ def hash_strings(values: pa.Array) -> NDArray[np.uint64]:
     >>> a == c, a == b
     (True, False)
     """
-    if not pa.types.is_string(values.type):
-        values = pc.cast(values, pa.string())
+    if not (pa.types.is_string(values.type) or pa.types.is_binary(values.type)):
+        values = _texts(values)
     n = len(values)
     if n == 0:
         return np.empty(0, dtype=np.uint64)
@@ -92,6 +94,14 @@ def hash_strings(values: pa.Array) -> NDArray[np.uint64]:
     return h
 
 
+def _texts(values: pa.Array) -> pa.Array:
+    whole = pa.types.is_large_binary(values.type) or pa.types.is_fixed_size_binary(values.type)
+    try:
+        return pc.cast(values, pa.binary() if whole else pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return pa.array([None if v is None else str(v) for v in values.to_pylist()], pa.string())
+
+
 def _words(
     data: NDArray[np.uint8], at: NDArray[np.int64], length: NDArray[np.int64]
 ) -> NDArray[np.uint64]:
@@ -111,6 +121,7 @@ def hash_array(values: pa.Array) -> NDArray[np.uint64]:
     >>> len(set(hash_array(pa.array([1.5, 1.5, 2.0])).tolist()))
     2
     """
+    values = plain(values)
     kind = values.type
     if pa.types.is_integer(kind):
         filled = values.fill_null(0) if values.null_count else values
@@ -119,7 +130,8 @@ def hash_array(values: pa.Array) -> NDArray[np.uint64]:
         floats = pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)
         return hash_floats(floats)
     if pa.types.is_dictionary(kind):
-        codes = values.indices.fill_null(0).to_numpy(zero_copy_only=False)
-        table = hash_strings(values.dictionary)
-        return table[codes] if table.size else np.zeros(len(values), dtype=np.uint64)
+        words = values.dictionary
+        table = np.append(hash_array(words), hash_array(pa.nulls(1, words.type)))
+        hashes: NDArray[np.uint64] = table[rows_of(values, len(words))]
+        return hashes
     return hash_strings(values)

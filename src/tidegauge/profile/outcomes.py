@@ -1,8 +1,9 @@
 """From scores, predictions and labels of one batch to the sums that performance is read from.
 
-Only records with a label count here. What is a plain mean over records is summed exactly; what
-needs the order of the scores (ROC AUC, average precision) reads two grids of score bins: the
-baseline's own quantiles, and a fixed grid of logits for scores that leave that range.
+Only records with a label count here, but for the confidence, which needs none. What is a plain
+mean over records is summed exactly; what needs the order of the scores (ROC AUC, average
+precision) reads two grids of score bins: the baseline's own quantiles, and a fixed grid of
+logits for scores that leave that range.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from tidegauge.profile.bins import CategoryBins, NumericBins
 from tidegauge.profile.cells import Cells
 from tidegauge.profile.columns import encode
 from tidegauge.profile.layout import Layout
-from tidegauge.profile.values import numbers, truth
+from tidegauge.profile.values import column_of, numbers, truth
 from tidegauge.schema import Role, Task
 
 Arrays = dict[str, NDArray[Any]]
@@ -26,6 +27,8 @@ Arrays = dict[str, NDArray[Any]]
 LOGIT_BINS = 258
 #: Equal-width bins of the score for the calibration error.
 CALIBRATION_BINS = 10
+#: Equal-width bins of the confidence.
+CONFIDENCE_BINS = 100
 _CLIP = 1e-15
 
 
@@ -51,8 +54,7 @@ def outcome_arrays(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Array
     dict of name to array, or None
         None where the schema lacks a label, or both score and prediction.
     """
-    label = layout.schema.role(Role.LABEL)
-    if label is None or label.name not in batch.schema.names:
+    if layout.schema.role(Role.LABEL) is None:
         return None
     task = layout.schema.task
     if task is Task.BINARY:
@@ -64,31 +66,71 @@ def outcome_arrays(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Array
     return None
 
 
+def confidence_arrays(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | None:
+    """Summarise how sure the model was of its likeliest class, with or without labels.
+
+    Returns
+    -------
+    dict of name to array, or None
+        ``counts`` over equal-width bins of 0–1, and ``total``. None where the schema has no
+        probabilities.
+    """
+    if layout.schema.task is Task.BINARY:
+        scores = _scores(batch, layout)
+        if scores is None:
+            return None
+        sure = np.maximum(scores, 1.0 - scores)
+    elif layout.schema.task is Task.MULTICLASS:
+        _, table = _class_table(batch, layout)
+        if table is None:
+            return None
+        sure = table.max(axis=1)
+    else:
+        return None
+    rows = np.flatnonzero((sure >= 0) & (sure <= 1))
+    held, inner = sure[rows], cells.take(rows)
+    return {
+        "counts": inner.histogram(_equal_bins(held, CONFIDENCE_BINS), CONFIDENCE_BINS),
+        "total": inner.totals(held),
+    }
+
+
+def _equal_bins(shares: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    return np.minimum((shares * bins).astype(np.int64), bins - 1)
+
+
 def _column(batch: pa.RecordBatch, layout: Layout, role: Role) -> pa.Array | None:
     column = layout.schema.role(role)
-    if column is None or column.name not in batch.schema.names:
+    return None if column is None else column_of(batch, column.name)
+
+
+def _scores(batch: pa.RecordBatch, layout: Layout) -> NDArray[np.float64] | None:
+    """Scores of a binary model; None where the schema has none that are numbers."""
+    column = layout.schema.role(Role.SCORE)
+    if column is None or not isinstance(layout.bins.get(column.name), NumericBins):
         return None
-    return batch.column(column.name)
+    return numbers(column_of(batch, column.name))[0]
 
 
 def _binary(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | None:
-    score_column = _column(batch, layout, Role.SCORE)
+    scores = _scores(batch, layout)
     prediction = _column(batch, layout, Role.PREDICTION)
-    if score_column is None and prediction is None:
-        return None
     positive = layout.schema.positive
     y = truth(_column(batch, layout, Role.LABEL), positive)
-    scores = numbers(score_column)[0] if score_column is not None else None
     if prediction is not None:
         said = truth(prediction, positive)
+    elif scores is not None:
+        said = np.where(np.isfinite(scores), scores >= 0.5, -1).astype(np.int8)
     else:
-        assert scores is not None
-        said = np.where(np.isnan(scores), -1, scores >= 0.5).astype(np.int8)
+        return None
     rows = np.flatnonzero((y >= 0) & (said >= 0))
     inner = cells.take(rows)
     pairs = y[rows].astype(np.int64) * 2 + said[rows]
     w, s = len(cells.slots), cells.segments
-    out: Arrays = {"confusion": inner.histogram(pairs, 4).reshape(w, s, 2, 2)}
+    out: Arrays = {
+        "labels": cells.take(np.flatnonzero(y >= 0)).counts(),
+        "confusion": inner.histogram(pairs, 4).reshape(w, s, 2, 2),
+    }
     if scores is not None:
         out |= _score_arrays(scores, y, layout, cells)
     return out
@@ -97,8 +139,7 @@ def _binary(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | Non
 def _score_arrays(
     scores: NDArray[np.float64], y: NDArray[np.int8], layout: Layout, cells: Cells
 ) -> Arrays:
-    with np.errstate(invalid="ignore"):
-        rows = np.flatnonzero((y >= 0) & (scores >= 0) & (scores <= 1))
+    rows = np.flatnonzero((y >= 0) & (scores >= 0) & (scores <= 1))
     p, t, inner = scores[rows], y[rows].astype(np.int64), cells.take(rows)
     clipped = np.clip(p, _CLIP, 1 - _CLIP)
     column = layout.schema.role(Role.SCORE)
@@ -108,68 +149,87 @@ def _score_arrays(
     w, s = len(cells.slots), cells.segments
     fine = inner.histogram(t * bins.size + bins.codes(p), 2 * bins.size)
     logit = inner.histogram(t * LOGIT_BINS + logit_codes(p), 2 * LOGIT_BINS)
-    tenth = np.minimum((p * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    tenth = _equal_bins(p, CALIBRATION_BINS)
+    loss = -np.where(t == 1, np.log(clipped), np.log1p(-clipped))
+    squared = (p - t) ** 2
     return {
         "score_counts": fine.reshape(w, s, 2, bins.size),
         "logit_counts": logit.reshape(w, s, 2, LOGIT_BINS),
-        "squared": inner.totals((p - t) ** 2),
-        "log_loss": inner.totals(-np.where(t == 1, np.log(clipped), np.log1p(-clipped))),
-        "log_loss_squares": inner.totals(
-            np.where(t == 1, np.log(clipped), np.log1p(-clipped)) ** 2
-        ),
+        "squared": inner.totals(squared),
+        "fourth": inner.totals(squared**2),
+        "log_loss": inner.totals(loss),
+        "log_loss_squares": inner.totals(loss**2),
         "score_total": inner.totals(p),
+        "score_squares": inner.totals(p * p),
         "calibration_counts": inner.histogram(tenth, CALIBRATION_BINS),
         "calibration_scores": inner.histogram(tenth, CALIBRATION_BINS, p),
         "calibration_hits": inner.histogram(tenth, CALIBRATION_BINS, t.astype(np.float64)),
     }
 
 
+def _class_table(
+    batch: pa.RecordBatch, layout: Layout
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    """Scores by class: which classes have one, and (n, those classes); None without any."""
+    held = {
+        layout.classes.index(column.class_): column.name
+        for column in layout.schema.with_role(Role.SCORE)
+        if column.class_ in layout.classes
+    }
+    places = sorted(held)
+    if not places:
+        return np.empty(0, dtype=np.int64), None
+    table = np.column_stack([numbers(column_of(batch, held[k]))[0] for k in places])
+    return np.array(places, dtype=np.int64), table
+
+
 def _multiclass(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | None:
     classes = CategoryBins(layout.classes)
     c = classes.size
     y, _ = classes.codes(encode(_column(batch, layout, Role.LABEL)))
-    score_columns = [
-        (layout.classes.index(column.class_), batch.column(column.name))
-        for column in layout.schema.with_role(Role.SCORE)
-        if column.class_ in layout.classes and column.name in batch.schema.names
-    ]
+    places, scores = _class_table(batch, layout)
     prediction = _column(batch, layout, Role.PREDICTION)
-    scores = None
-    if len(score_columns) == len(layout.classes) and score_columns:
-        scores = np.column_stack([numbers(a)[0] for _, a in sorted(score_columns, key=_first)])
     if prediction is not None:
         said, _ = classes.codes(encode(prediction))
     elif scores is not None:
-        said = np.where(np.isnan(scores).any(axis=1), c, np.nan_to_num(scores).argmax(axis=1))
+        known = np.isfinite(scores).sum(axis=1) == scores.shape[1]
+        said = np.where(known, places[np.nan_to_num(scores).argmax(axis=1)], c)
     else:
         return None
     rows = np.flatnonzero((y < c) & (said < c))
     inner = cells.take(rows)
     w, s = len(cells.slots), cells.segments
     pairs = y[rows].astype(np.int64) * c + said[rows]
-    out: Arrays = {"confusion": inner.histogram(pairs, c * c).reshape(w, s, c, c)}
+    out: Arrays = {
+        "labels": cells.take(np.flatnonzero(y < c)).counts(),
+        "confusion": inner.histogram(pairs, c * c).reshape(w, s, c, c),
+    }
     if scores is not None:
-        out |= _class_scores(scores, y, cells, len(layout.classes))
+        own = np.full(c + 1, -1)
+        own[places] = np.arange(len(places))
+        out |= _class_scores(scores, own[y], cells)
     return out
 
 
-def _first(pair: tuple[int, Any]) -> int:
-    return pair[0]
+def _class_scores(scores: NDArray[np.float64], y: NDArray[np.int64], cells: Cells) -> Arrays:
+    """Sums over records whose label is a class that has a score.
 
-
-def _class_scores(
-    scores: NDArray[np.float64], y: NDArray[np.int32], cells: Cells, k: int
-) -> Arrays:
-    with np.errstate(invalid="ignore"):
-        fine = ((scores >= 0) & (scores <= 1)).all(axis=1)
-    rows = np.flatnonzero(fine & (y < k))
-    p, t, inner = scores[rows], y[rows].astype(np.int64), cells.take(rows)
+    Parameters
+    ----------
+    scores : (n, k) float64
+    y : (n,) int64
+        Column of ``scores`` that belongs to the label; -1 for none.
+    cells : Cells
+    """
+    k = scores.shape[1]
+    rows = np.flatnonzero(((scores >= 0) & (scores <= 1)).all(axis=1) & (y >= 0))
+    p, t, inner = scores[rows], y[rows], cells.take(rows)
     true = np.zeros_like(p)
     true[np.arange(len(t)), t] = 1.0
     own = np.clip((p * true).sum(axis=1) / np.maximum(p.sum(axis=1), _CLIP), _CLIP, 1.0)
-    best = p.argmax(axis=1) if len(p) else t
-    confidence = p.max(axis=1) if len(p) else np.empty(0)
-    tenth = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+    squared = ((p - true) ** 2).sum(axis=1)
+    best, confidence = p.argmax(axis=1), p.max(axis=1)
+    tenth = _equal_bins(confidence, CALIBRATION_BINS)
     w, s = len(cells.slots), cells.segments
     ranks = np.stack(
         [
@@ -182,10 +242,12 @@ def _class_scores(
     )
     return {
         "class_counts": ranks,
-        "squared": inner.totals(((p - true) ** 2).sum(axis=1)),
+        "squared": inner.totals(squared),
+        "fourth": inner.totals(squared**2),
         "log_loss": inner.totals(-np.log(own)),
         "log_loss_squares": inner.totals(np.log(own) ** 2),
         "score_total": inner.totals(confidence),
+        "score_squares": inner.totals(confidence**2),
         "calibration_counts": inner.histogram(tenth, CALIBRATION_BINS),
         "calibration_scores": inner.histogram(tenth, CALIBRATION_BINS, confidence),
         "calibration_hits": inner.histogram(tenth, CALIBRATION_BINS, (best == t).astype(float)),
@@ -208,6 +270,7 @@ def _regression(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays |
     about = float(np.median(bins.edges)) if isinstance(bins, NumericBins) else 0.0
     eps = np.finfo(np.float64).eps
     return {
+        "labels": cells.take(np.flatnonzero(np.isfinite(y))).counts(),
         "labelled": inner.counts(),
         "errors": inner.totals(e),
         "absolute": inner.totals(np.abs(e)),

@@ -1,7 +1,8 @@
 """The profile: named arrays over (window, segment, …), each with its declared merge.
 
-Array groups are keyed by column name; ``ROWS``, ``PERFORMANCE`` and ``SERVICE`` are the groups
-that belong to no column. Nothing here computes a statistic.
+Array groups are keyed by column name; ``ROWS``, ``PERFORMANCE``, ``CONFIDENCE`` and ``SERVICE``
+are the groups that belong to no column. Which groups and arrays there are follows from the
+layout alone, never from the records. Nothing here computes a statistic.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ Array = NDArray[Any]
 
 ROWS = "@rows"
 PERFORMANCE = "@performance"
+CONFIDENCE = "@confidence"
 SERVICE = "@service"
 
 #: How an array of this name merges; every other array is a sum.
@@ -140,21 +142,25 @@ def merge_profiles(profiles: Iterable[Profile]) -> Profile:
     windows = np.unique(np.concatenate([p.windows for p in items]))
     slots = [np.searchsorted(windows, p.windows) for p in items]
     arrays: dict[str, dict[str, Array]] = {}
-    for group in first.arrays:
+    for group, held in first.arrays.items():
         arrays[group] = {
             name: _stack(name, len(windows), slots, [p.arrays[group][name] for p in items])
-            for name in first.arrays[group]
+            for name in held
         }
     samples = [p.sample for p in items if p.sample is not None]
-    sample = smallest(pa.concat_tables(samples), SAMPLE_SIZE) if samples else None
+    sample = None
+    if samples:
+        together = pa.concat_tables(samples, promote_options="permissive")
+        sample = smallest(together, SAMPLE_SIZE)
     return replace(first, windows=windows, arrays=arrays, sample=sample)
 
 
 def _stack(name: str, n: int, slots: list[NDArray[np.int64]], parts: list[Array]) -> Array:
     out = np.full((n, *parts[0].shape[1:]), EMPTY.get(name, 0), dtype=parts[0].dtype)
     combine = MERGES.get(name, np.add)
-    for at, part in zip(slots, parts, strict=True):
-        out[at] = combine(out[at], part)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for at, part in zip(slots, parts, strict=True):
+            out[at] = combine(out[at], part)
     return out
 
 
@@ -162,8 +168,10 @@ def _collapse(name: str, array: Array) -> Array:
     if len(array) == 0:
         return np.full((1, *array.shape[1:]), EMPTY.get(name, 0), dtype=array.dtype)
     if name in MERGES:
-        return reduce(MERGES[name], array)[None]
-    total: Array = array.sum(axis=0, keepdims=True)
+        merged: Array = reduce(MERGES[name], array)[None]
+        return merged
+    with np.errstate(over="ignore", invalid="ignore"):
+        total: Array = array.sum(axis=0, keepdims=True)
     return total
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,13 +16,23 @@ from tidegauge.profile.cells import Cells
 from tidegauge.profile.columns import Arrays, column_arrays, encode
 from tidegauge.profile.hashing import hash_array, mix64
 from tidegauge.profile.layout import OTHER, Layout, window_floor
-from tidegauge.profile.outcomes import outcome_arrays
-from tidegauge.profile.profile import EMPTY, MERGES, PERFORMANCE, ROWS, SERVICE, Array, Profile
+from tidegauge.profile.outcomes import confidence_arrays, outcome_arrays
+from tidegauge.profile.profile import (
+    CONFIDENCE,
+    EMPTY,
+    MERGES,
+    PERFORMANCE,
+    ROWS,
+    SERVICE,
+    Array,
+    Profile,
+)
 from tidegauge.profile.sample import SAMPLE_SIZE, Sampler
-from tidegauge.profile.values import micros
-from tidegauge.schema import ColumnType, Role
+from tidegauge.profile.values import NO_TIME, column_of, micros, rows_of
+from tidegauge.schema import Column, ColumnType, Role
 
-_NO_TIME = np.iinfo(np.int64).min
+_Task = tuple[str, Callable[[], Arrays | None]]
+
 _FINE = frozenset({"ok", "success", "succeeded", "true", "completed"})
 
 
@@ -86,7 +97,7 @@ class Profiler:
         """
         times = self._times(batch)
         if times is not None and self.width is not None:
-            timed = times != _NO_TIME
+            timed = times != NO_TIME
             if not timed.all():
                 self.untimed += int((~timed).sum())
                 batch = batch.filter(pa.array(timed))
@@ -95,26 +106,32 @@ class Profiler:
             return
         starts, window = self._windows(times, batch.num_rows)
         cells = self._cells(batch, starts, window)
-        tasks: list[tuple[str, Callable[[], Arrays | None]]] = [
-            (ROWS, lambda: self._row_arrays(cells, times)),
-            (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells)),
-            (SERVICE, lambda: self._service_arrays(batch, cells)),
-        ]
-        for column in self.layout.schema:
-            if column.role is Role.PREDICTION_ID:
-                continue
-            values = _column(batch, column.name)
-            bins = self.layout.bins.get(column.name)
-            tasks.append((column.name, lambda v=values, b=bins: column_arrays(v, b, cells)))  # type: ignore[misc]
-        self._add(cells, tasks)
+        self._add(cells, self._tasks(batch, times, cells))
         self._sampler.update(batch, starts[window], self._hashes(batch))
         self._rows += batch.num_rows
 
+    def _tasks(
+        self, batch: pa.RecordBatch, times: NDArray[np.int64] | None, cells: Cells
+    ) -> list[_Task]:
+        """The work of one batch by array group, each part independent of the others."""
+        tasks: list[_Task] = [
+            (ROWS, lambda: self._row_arrays(cells, times)),
+            (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells)),
+            (CONFIDENCE, lambda: confidence_arrays(batch, self.layout, cells)),
+            (SERVICE, lambda: self._service_arrays(batch, cells)),
+        ]
+        tasks += [
+            (column.name, partial(self._column_arrays, batch, column, cells))
+            for column in self.layout.schema
+            if column.role is not Role.PREDICTION_ID
+        ]
+        return tasks
+
     def _times(self, batch: pa.RecordBatch) -> NDArray[np.int64] | None:
         column = self.layout.schema.role(Role.TIMESTAMP)
-        if column is None or column.name not in batch.schema.names:
+        if column is None:
             return None
-        return micros(batch.column(column.name), self.layout.schema.timezone)
+        return micros(column_of(batch, column.name), self.layout.schema.timezone)
 
     def _windows(
         self, times: NDArray[np.int64] | None, n: int
@@ -150,25 +167,30 @@ class Profiler:
         self, batch: pa.RecordBatch, name: str, values: tuple[str, ...]
     ) -> NDArray[np.int64]:
         known = CategoryBins(tuple(v for v in values if v != OTHER))
-        codes, _ = known.codes(encode(_column(batch, name)))
+        codes, _ = known.codes(encode(column_of(batch, name)))
         clipped: NDArray[np.int64] = np.minimum(codes, len(values) - 1).astype(np.int64)
         return clipped
 
     def _row_arrays(self, cells: Cells, times: NDArray[np.int64] | None) -> Arrays:
         out: Arrays = {"n": cells.counts()}
         if times is not None:
-            timed = np.flatnonzero(times != _NO_TIME)
+            timed = np.flatnonzero(times != NO_TIME)
             low, high = cells.take(timed).extremes(times[timed].astype(np.float64))
             out |= {"minimum": low, "maximum": high}
         return out
 
+    def _column_arrays(self, batch: pa.RecordBatch, column: Column, cells: Cells) -> Arrays:
+        zone = self.layout.schema.timezone if column.type is ColumnType.DATETIME else None
+        bins = self.layout.bins.get(column.name)
+        return column_arrays(column_of(batch, column.name), bins, cells, zone)
+
     def _service_arrays(self, batch: pa.RecordBatch, cells: Cells) -> Arrays | None:
         column = self.layout.schema.role(Role.STATUS)
-        if column is None or column.name not in batch.schema.names:
+        if column is None:
             return None
-        encoded = encode(batch.column(column.name))
+        encoded = encode(column_of(batch, column.name))
         failed = np.array([_failed(word) for word in encoded.dictionary.to_pylist()] + [False])
-        codes = encoded.indices.fill_null(len(failed) - 1).to_numpy(zero_copy_only=False)
+        codes = rows_of(encoded, len(failed) - 1)
         known = np.flatnonzero(codes < len(failed) - 1)
         return {
             "status_known": cells.take(known).counts(),
@@ -182,9 +204,11 @@ class Profiler:
         index = np.arange(self._rows, self._rows + batch.num_rows, dtype=np.uint64)
         return mix64(index * np.uint64(0x9E3779B97F4A7C15))
 
-    def _add(self, cells: Cells, tasks: list[tuple[str, Callable[[], Arrays | None]]]) -> None:
-        def run(task: tuple[str, Callable[[], Arrays | None]]) -> tuple[str, Arrays | None]:
-            return task[0], task[1]()
+    def _add(self, cells: Cells, tasks: list[_Task]) -> None:
+        def run(task: _Task) -> tuple[str, Arrays | None]:
+            # Sums of the greatest doubles may overflow to infinity: quietly, in every thread.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return task[0], task[1]()
 
         done: Iterable[tuple[str, Arrays | None]]
         done = self._executor.map(run, tasks) if self._executor else map(run, tasks)
@@ -194,7 +218,8 @@ class Profiler:
                 for name, part in arrays.items():
                     held[name] = self._grown(name, held.get(name), part)
                     combine = MERGES.get(name, np.add)
-                    held[name][cells.slots] = combine(held[name][cells.slots], part)
+                    with np.errstate(over="ignore", invalid="ignore"):
+                        held[name][cells.slots] = combine(held[name][cells.slots], part)
 
     def _grown(self, name: str, held: Array | None, part: Array) -> Array:
         need = len(self._slots)
@@ -227,9 +252,11 @@ class Profiler:
             ColumnType.DATETIME: pa.timestamp("us", "UTC"),
             ColumnType.BOOLEAN: pa.bool_(),
         }
-        names = [c.name for c in self.layout.schema]
-        empty = [pa.array([], kinds.get(c.type, pa.string())) for c in self.layout.schema]
-        batch = pa.RecordBatch.from_arrays(empty, names=names)
+        columns = list(self.layout.schema)
+        batch = pa.RecordBatch.from_arrays(
+            [pa.array([], kinds.get(c.type, pa.string())) for c in columns],
+            names=[c.name for c in columns],
+        )
         slots = np.array([0] if self._slots else [], dtype=np.int64)
         groups = tuple(
             (first, len(values), np.empty(0, dtype=np.int64))
@@ -237,30 +264,7 @@ class Profiler:
         )
         window = None if len(slots) else np.empty(0, dtype=np.int64)
         cells = Cells(0, slots, window, len(self.layout.segments), groups)
-        self._add(
-            cells,
-            [
-                (ROWS, lambda: {"n": cells.counts()}),
-                (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells)),
-                (SERVICE, lambda: self._service_arrays(batch, cells)),
-                *(
-                    (
-                        c.name,
-                        lambda c=c: column_arrays(  # type: ignore[misc]
-                            batch.column(c.name), self.layout.bins.get(c.name), cells
-                        ),
-                    )
-                    for c in self.layout.schema
-                    if c.role is not Role.PREDICTION_ID
-                ),
-            ],
-        )
-
-
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
-    if name in batch.schema.names:
-        return batch.column(name)
-    return pa.nulls(batch.num_rows)
+        self._add(cells, self._tasks(batch, self._times(batch), cells))
 
 
 def _failed(status: str | None) -> bool:

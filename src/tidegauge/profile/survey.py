@@ -13,13 +13,15 @@ from tidegauge.profile.bins import NAMED_VALUES, Bins, CategoryBins, numeric_bin
 from tidegauge.profile.columns import encode
 from tidegauge.profile.hashing import hash_strings, mix64
 from tidegauge.profile.layout import OTHER, Layout, Segment
-from tidegauge.profile.values import numbers
+from tidegauge.profile.values import column_of, numbers
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 
 #: Rows from which quantile edges are taken; minimum and maximum come from all rows.
 EDGE_ROWS = 100_000
 #: Values of one segment column that get an axis of their own; the rest is pooled.
 SEGMENT_VALUES = 20
+#: Classes of a multiclass model that are told apart; those that have scores come first.
+CLASSES = 100
 _COUNTED = 20_000
 _VOCABULARY = 262_144
 _UNBINNED = frozenset({Role.PREDICTION_ID, Role.TRACE_ID, Role.TAG, Role.TIMESTAMP, Role.VERSION})
@@ -81,15 +83,14 @@ class Survey:
         picked = np.flatnonzero(place < self._keep)
         self._places.append(place[picked])
         for name, held in self._numeric.items():
-            if name in batch.schema.names:
-                held.update(batch.column(name), picked)
-            else:
-                held.parts.append(np.full(len(picked), np.nan))
+            held.update(column_of(batch, name), picked, self._zone(name))
         for name, words in self._words.items():
-            if name in batch.schema.names:
-                words.update(batch.column(name))
-        if sum(len(p) for p in self._places) > 2 * EDGE_ROWS:
+            words.update(column_of(batch, name))
+        while sum(len(p) for p in self._places) > 2 * EDGE_ROWS:
             self._thin()
+
+    def _zone(self, name: str) -> str | None:
+        return self.schema.timezone if self.schema[name].type is ColumnType.DATETIME else None
 
     def _thin(self) -> None:
         self._keep /= 2
@@ -117,17 +118,18 @@ class Survey:
         held = bins.get(name)
         if not isinstance(held, CategoryBins):
             return []
-        return [*held.values[: self.segment_values], OTHER]
+        named = [value for value in held.values if value != OTHER]
+        return [*named[: self.segment_values], OTHER]
 
     def _classes(self) -> tuple[str, ...]:
         if self.schema.task is not Task.MULTICLASS:
             return ()
-        found = {c.class_ for c in self.schema.with_role(Role.SCORE) if c.class_ is not None}
+        found = [c.class_ for c in self.schema.with_role(Role.SCORE) if c.class_ is not None]
         for role in (Role.LABEL, Role.PREDICTION):
             column = self.schema.role(role)
             if column is not None:
-                found |= set(self._words[column.name].counts)
-        return tuple(sorted(found))
+                found += self._words[column.name].bins().values
+        return tuple(sorted(list(dict.fromkeys(found))[:CLASSES]))
 
 
 class _Numbers:
@@ -138,8 +140,8 @@ class _Numbers:
         self.low = np.inf
         self.high = -np.inf
 
-    def update(self, column: pa.Array, picked: NDArray[np.int64]) -> None:
-        values = numbers(column)[0]
+    def update(self, column: pa.Array, picked: NDArray[np.int64], zone: str | None) -> None:
+        values = numbers(column, zone)[0]
         low, high = np.fmin.reduce(values), np.fmax.reduce(values)
         if not (np.isfinite(low) and np.isfinite(high)):
             finite = values[np.isfinite(values)]
@@ -175,9 +177,8 @@ class _Words:
             )
             top = np.argsort(-seen, kind="stable")[:_COUNTED]
             names = words.take(pa.array(top)).to_pylist()
-            self.counts.update(
-                {name: int(seen[k]) for name, k in zip(names, top, strict=True) if name is not None}
-            )
+            for name, k in zip(names, top, strict=True):
+                self.counts[name] += int(seen[k])
             if len(self.counts) > 2 * _COUNTED:
                 self.counts = Counter(dict(self.counts.most_common(_COUNTED)))
         if self.hashes is not None:
