@@ -122,7 +122,7 @@ def chi2(current: View, reference: View) -> Values:
     needs=("counts",),
     scale=Scale.ARCSINE,
     judged=True,
-    minimum_effect=0.1,
+    minimum_effect=0.05,
     p_value=chi2_p,
 )
 def total_variation(current: View, reference: View) -> Values:
@@ -150,7 +150,7 @@ def ks_p(current: View, reference: View) -> Values:
     needs=("counts",),
     scale=Scale.ARCSINE,
     judged=True,
-    minimum_effect=0.1,
+    minimum_effect=0.05,
     p_value=ks_p,
 )
 def ks(current: View, reference: View) -> Values:

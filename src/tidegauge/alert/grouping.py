@@ -1,0 +1,167 @@
+"""Which alarms belong to one incident. Pure: what is open and what is new goes in, groups come out.
+
+An incident's life::
+
+    open ──────▶ acknowledged      a person has seen it
+      │               │
+      └──────┬────────┘
+             ▼
+         resolved                  no alarm of it for ``QUIET`` windows, or a person says so
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What an incident is about."""
+
+    PERFORMANCE = "performance"
+    QUALITY = "quality"
+    DRIFT = "drift"
+    VOLUME = "volume"
+    SERVICE = "service"
+
+
+#: Windows without an alarm after which an incident of this kind is over.
+QUIET: dict[Kind, int] = {
+    Kind.PERFORMANCE: 7,
+    Kind.DRIFT: 7,
+    Kind.QUALITY: 1,
+    Kind.VOLUME: 2,
+    Kind.SERVICE: 2,
+}
+#: Columns that begin to drift within so many windows are taken to have one cause.
+_TOGETHER = 3
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One monitor outside its threshold for one window."""
+
+    kind: Kind
+    metric: str
+    column: str | None
+    segment: str | None
+    window_start: datetime
+    window_end: datetime
+    value: float
+    expected: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    p_value: float | None = None
+    effect: float | None = None
+    n_current: int = 0
+
+
+@dataclass
+class OpenIncident:
+    """As much of an unresolved incident as grouping needs.
+
+    Parameters
+    ----------
+    id : int or None
+        ``None`` for one that is only just being opened.
+    kind : Kind
+    first_window, last_window : datetime
+        Start of its first and its newest alarmed window.
+    columns : set of str
+    """
+
+    id: int | None
+    kind: Kind
+    first_window: datetime
+    last_window: datetime
+    columns: set[str] = field(default_factory=set)
+
+
+def kind_of(family: str, metric: str) -> Kind:
+    """Return the kind of incident that an alarm of this metric belongs to.
+
+    Examples
+    --------
+    >>> kind_of("quality", "row_count")
+    <Kind.VOLUME: 'volume'>
+    """
+    if metric == "row_count":
+        return Kind.VOLUME
+    return Kind(family)
+
+
+def is_over(incident: OpenIncident, watermark: datetime, width: timedelta) -> bool:
+    """Whether an incident has been quiet for long enough to be resolved.
+
+    Parameters
+    ----------
+    incident : OpenIncident
+    watermark : datetime
+        End of the newest closed window.
+    width : timedelta
+        Width of a window.
+    """
+    return watermark - incident.last_window > (QUIET[incident.kind] + 1) * width
+
+
+def group(
+    alarms: Iterable[Alarm], incidents: Sequence[OpenIncident], width: timedelta
+) -> list[tuple[OpenIncident, list[Alarm]]]:
+    """Give each alarm to the incident of its cause; open one where there is none.
+
+    Alarms of performance, volume and service belong to the one incident of their kind. Drift
+    and quality belong to the incident that already holds their column, or to one that began at
+    the same time. In segments alone they follow the same rule.
+
+    Parameters
+    ----------
+    alarms : iterable of Alarm
+    incidents : sequence of OpenIncident
+        Extended in place.
+    width : timedelta
+
+    Returns
+    -------
+    list of (incident, its new alarms)
+    """
+    held = list(incidents)
+    given: dict[int, tuple[OpenIncident, list[Alarm]]] = {}
+    for alarm in sorted(alarms, key=lambda a: (a.window_start, a.segment is not None, a.metric)):
+        found = _find(alarm, held, width)
+        if found is None:
+            found = OpenIncident(None, alarm.kind, alarm.window_start, alarm.window_start)
+            held.append(found)
+        found.first_window = min(found.first_window, alarm.window_start)
+        found.last_window = max(found.last_window, alarm.window_start)
+        if alarm.column is not None:
+            found.columns.add(alarm.column)
+        given.setdefault(id(found), (found, []))[1].append(alarm)
+    return list(given.values())
+
+
+def _find(alarm: Alarm, held: Sequence[OpenIncident], width: timedelta) -> OpenIncident | None:
+    near = [
+        incident
+        for incident in held
+        if incident.kind is alarm.kind and _touches(incident, alarm.window_start, width)
+    ]
+    if alarm.kind not in (Kind.DRIFT, Kind.QUALITY):
+        return near[-1] if near else None
+    for incident in near:
+        if alarm.column in incident.columns:
+            return incident
+    for incident in near:
+        if abs(alarm.window_start - incident.first_window) <= _span(alarm.kind) * width:
+            return incident
+    return None
+
+
+def _touches(incident: OpenIncident, moment: datetime, width: timedelta) -> bool:
+    reach = (QUIET[incident.kind] + 1) * width
+    return incident.first_window - reach <= moment <= incident.last_window + reach
+
+
+def _span(kind: Kind) -> int:
+    return _TOGETHER if kind is Kind.DRIFT else 0
