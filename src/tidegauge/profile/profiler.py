@@ -233,14 +233,25 @@ class Profiler:
             room[:have] = held
         return room
 
-    def finish(self) -> Profile:
-        """Return the profile of all records so far."""
+    def finish(self, windows: NDArray[np.int64] | None = None) -> Profile:
+        """Return the profile of all records so far.
+
+        Parameters
+        ----------
+        windows : (w,) int64, optional
+            Starts of windows that should be there even if no record fell into them.
+        """
+        for start in () if windows is None else windows:
+            self._slots.setdefault(int(start), len(self._slots))
         if not self._arrays:
             self._add_nothing()
         starts = np.array(list(self._slots), dtype=np.int64)
         order = np.argsort(starts)
         arrays = {
-            group: {name: array[: len(starts)][order] for name, array in held.items()}
+            group: {
+                name: self._grown(name, array, array)[: len(starts)][order]
+                for name, array in held.items()
+            }
             for group, held in self._arrays.items()
         }
         return Profile(self.layout, starts[order], self.width, arrays, self._sampler.finish())
@@ -257,12 +268,12 @@ class Profiler:
             [pa.array([], kinds.get(c.type, pa.string())) for c in columns],
             names=[c.name for c in columns],
         )
-        slots = np.array([0] if self._slots else [], dtype=np.int64)
+        slots = np.array(list(self._slots.values()), dtype=np.int64)
         groups = tuple(
             (first, len(values), np.empty(0, dtype=np.int64))
             for _, first, values in self.layout.segment_groups
         )
-        window = None if len(slots) else np.empty(0, dtype=np.int64)
+        window = None if len(slots) == 1 else np.empty(0, dtype=np.int64)
         cells = Cells(0, slots, window, len(self.layout.segments), groups)
         self._add(cells, self._tasks(batch, self._times(batch), cells))
 

@@ -1,0 +1,183 @@
+"""Closing windows: a profile of closed windows in, points and alarms out.
+
+Where rows come from and where results go is the caller's business; here is what is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tidegauge.explain import ScoreImpact
+from tidegauge.metrics import Series, evaluate
+from tidegauge.metrics.registry import Family
+from tidegauge.metrics.result import Basis
+from tidegauge.monitor.judge import Judged, judge
+from tidegauge.monitor.norms import Norms, norms
+from tidegauge.monitor.tables import results_table
+from tidegauge.profile import Baseline, Profile, Profiler
+from tidegauge.profile.layout import to_micros
+from tidegauge.profile.profile import ROWS
+from tidegauge.schema import Role
+
+_OUTPUTS = frozenset({Role.SCORE, Role.PREDICTION, Role.LABEL})
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """A baseline with everything that is learnt from it once.
+
+    Parameters
+    ----------
+    baseline : Baseline
+    width : timedelta
+        Width of a window; the baseline's own windows are as wide.
+    """
+
+    baseline: Baseline
+    width: timedelta
+
+    @cached_property
+    def norms(self) -> Norms:
+        """What to expect of each metric."""
+        return norms(self.baseline.profile)
+
+    @cached_property
+    def impact(self) -> ScoreImpact:
+        """What each column's shift can do to the score."""
+        return ScoreImpact.learn(self.baseline)
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedWindows:
+    """What closing some windows of one model version came to.
+
+    Parameters
+    ----------
+    profile : Profile
+    judged : list of Judged
+    points : pyarrow.Table
+        Rows to keep (``RESULT_SCHEMA``).
+    labelled : (window,) int64
+        Records with a label.
+    """
+
+    profile: Profile
+    judged: list[Judged]
+    points: pa.Table
+    labelled: NDArray[np.int64]
+
+
+def profile_windows(
+    batches: Iterable[pa.RecordBatch],
+    yardstick: Yardstick,
+    starts: Iterable[datetime],
+    executor: Executor | None = None,
+) -> Profile:
+    """Profile the records of some windows; windows without a record are there too, empty.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.RecordBatch
+        The records of these windows, labels joined.
+    yardstick : Yardstick
+    starts : iterable of datetime
+        Start of every window that is being closed.
+    executor : Executor, optional
+    """
+    profiler = Profiler(yardstick.baseline.layout, yardstick.width, executor=executor)
+    for batch in batches:
+        profiler.update(batch)
+    return profiler.finish(np.array([to_micros(start) for start in starts], dtype=np.int64))
+
+
+def close_windows(
+    profile: Profile,
+    yardstick: Yardstick,
+    *,
+    model: str,
+    version: str | None,
+    computed_at: datetime,
+    final_before: datetime,
+) -> ClosedWindows:
+    """Judge the windows of a profile.
+
+    By segment, performance, volume and the model's outputs are judged; inputs are judged as a
+    whole only, so that the number of tests, and of false alarms, stays small.
+
+    Parameters
+    ----------
+    profile : Profile
+    yardstick : Yardstick
+    model, version : str
+    computed_at : datetime
+    final_before : datetime
+        Labels of windows that end by then are all in; later ones are partial until every
+        record has its label.
+    """
+    series = [_whole_only(s) for s in evaluate(profile, yardstick.baseline.total)]
+    judged = judge(series, yardstick.norms)
+    labelled = _labelled(series, profile)
+    basis = _basis(profile, labelled, final_before)
+    keep = np.array([_by_segment(s) for s in series])
+    points = results_table(
+        judged,
+        profile,
+        computed_at=computed_at,
+        model=model,
+        version=version,
+        basis=basis,
+        keep=keep,
+    )
+    points = points.filter(pa.compute.is_valid(points["value"]))
+    return ClosedWindows(profile, judged, points, labelled[:, 0])
+
+
+def _by_segment(series: Series) -> bool:
+    if series.metric.family in (Family.PERFORMANCE, Family.SERVICE):
+        return True
+    if series.column is None:
+        return True
+    return series.column.role in _OUTPUTS and series.metric.judged
+
+
+def _whole_only(series: Series) -> Series:
+    """Hide the segments of a series that is looked at as a whole only."""
+    if _by_segment(series) or series.value.shape[1] == 1:
+        return series
+    value = series.value.copy()
+    value[:, 1:] = np.nan
+    return Series(
+        series.metric,
+        series.column,
+        value,
+        series.p_value,
+        series.noise,
+        series.n_current,
+        series.n_reference,
+    )
+
+
+def _labelled(series: Iterable[Series], profile: Profile) -> NDArray[np.int64]:
+    """Labelled records: (window, segment)."""
+    for one in series:
+        if one.metric.family is Family.PERFORMANCE and one.metric.judged:
+            return one.n_current
+    return np.zeros(profile.rows.shape, dtype=np.int64)
+
+
+def _basis(
+    profile: Profile, labelled: NDArray[np.int64], final_before: datetime
+) -> NDArray[np.object_]:
+    width = profile.width
+    assert width is not None
+    ends = profile.windows + int(width.total_seconds() * 1e6)
+    done = (ends <= to_micros(final_before))[:, None] | (labelled >= profile[ROWS]["n"])
+    return np.where(done, Basis.FINAL.value, Basis.PARTIAL.value)
