@@ -1,1 +1,1 @@
-"""What people look at: charts, the HTML report, the notebook view, the terminal. Computes nothing."""
+"""What people look at: charts, HTML report, notebook view, terminal. Computes nothing."""

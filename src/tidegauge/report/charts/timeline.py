@@ -1,0 +1,401 @@
+"""A metric over time: its band, its alarms, and what else happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from typing import Any
+
+from tidegauge.metrics.result import Result
+from tidegauge.report.charts.ink import ink
+from tidegauge.report.charts.spec import (
+    COUNT,
+    WINDOW,
+    Spec,
+    chart,
+    d3_format,
+    finite,
+    hover,
+    lit,
+    millis,
+    rounded,
+    time_axis,
+    titled,
+)
+from tidegauge.report.format import interval
+
+_HEIGHT = 180
+#: How each basis of a performance value is drawn: dashes, and whether its points are open.
+_DASHES = {"final": [1, 0], "partial": [7, 2], "estimated": [3, 3]}
+
+
+@dataclass(frozen=True)
+class TimeMark:
+    """Something that happened, drawn on a time axis.
+
+    Parameters
+    ----------
+    kind : str
+        ``incident`` (shaded, in the colour of its state), ``baseline`` (a shaded region) or
+        ``version`` (a line, also for deployments and baseline changes).
+    start : datetime
+    end : datetime or None
+        ``None`` for a moment, or for what is still going on.
+    label : str
+        What the hover says.
+    href : str or None
+        Where a click leads.
+    """
+
+    kind: str
+    start: datetime
+    end: datetime | None = None
+    label: str = ""
+    href: str | None = None
+
+
+def timeline(
+    results: Sequence[Result],
+    *,
+    title: str,
+    unit: str | None = None,
+    marks: Sequence[TimeMark] = (),
+    second: Sequence[Result] = (),
+    names: tuple[str, str] = ("", ""),
+    brush: bool = False,
+    height: int = _HEIGHT,
+    zero: bool = False,
+) -> Spec:
+    """Draw a metric's results over their windows.
+
+    Measured values are a solid line; those with some of their labels a long-dashed one with
+    open points, estimated ones a dotted one with open points. A band shows what is not an
+    alarm, a triangle what is one.
+
+    Parameters
+    ----------
+    results : sequence of Result
+        With ``window_start`` and ``window_end``, in order of time; those without are left out.
+    title : str
+        Of the value axis.
+    unit : str or None
+    marks : sequence of TimeMark
+    second : sequence of Result
+        Another series, drawn thin and grey (the other version, another segment).
+    names : (str, str)
+        What the two series are called.
+    brush : bool
+        Whether an interval can be drawn with the pointer; the parameter ``brush`` then changes.
+    height : int
+        In pixels.
+    zero : bool
+        Whether the value axis begins at zero.
+
+    Returns
+    -------
+    dict
+        A Vega-Lite specification.
+    """
+    rows = _rows(results)
+    low, high = _extent(rows, marks, zero)
+    layers = [*_backdrop(rows, marks, low, high)]
+    if second:
+        layers.append(_other(second, names[1]))
+    layers += _lines(rows, title, unit, names[0], brush)
+    layers += _strips(rows, marks)
+    domain = {"domain": [low, high], "nice": True, "zero": zero} if high > low else {"zero": zero}
+    axis = {"title": titled(title, unit), "format": ".3~p"} if unit == "share" else None
+    for layer in layers:
+        layer["encoding"].setdefault("x", time_axis("t"))
+    first = layers[0]["encoding"].setdefault("y", {"datum": low})
+    first |= {"scale": domain, "axis": axis or {"title": titled(title, unit)}}
+    spread = f"{title} from {_span(results)}" if rows else f"{title}: no windows"
+    return chart(spread, height, data={"values": rows}, layer=layers)
+
+
+def _span(results: Sequence[Result]) -> str:
+    known = [r for r in results if r.window_start and r.window_end]
+    return interval(known[0].window_start, known[-1].window_end) if known else "no time"
+
+
+def _rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for result in results:
+        if result.window_start is None or result.window_end is None:
+            continue
+        start, end = millis(result.window_start), millis(result.window_end)
+        rows.append(
+            {
+                "t": (start + end) // 2,
+                "a": start,
+                "b": end,
+                "v": rounded(result.value),
+                "e": rounded(result.expected),
+                "l": rounded(result.lower),
+                "u": rounded(result.upper),
+                "n": result.n_current,
+                "s": str(result.state),
+                "k": str(result.basis or "final"),
+            }
+        )
+    return rows
+
+
+def _extent(
+    rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark], zero: bool
+) -> tuple[float, float]:
+    """Return the least and greatest of what is drawn, so that open bands have an end."""
+    known = finite(row[key] for row in rows for key in "velu")
+    if not known:
+        return 0.0, 1.0
+    low, high = min(known), max(known)
+    room = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
+    low = 0.0 if zero or 0 <= low <= (high - low) * 0.25 else low - room
+    head = 2.5 if any(mark.kind == "incident" for mark in marks) else 1.0
+    return float(f"{low:.4g}"), float(f"{high + head * room:.4g}")
+
+
+def _value(field: str) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative"}
+
+
+def _backdrop(
+    rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark], low: float, high: float
+) -> list[dict[str, Any]]:
+    layers: list[dict[str, Any]] = []
+    shaded = [mark for mark in marks if mark.kind in ("baseline", "incident")]
+    if shaded:
+        scale = {
+            "domain": ["baseline", "incident"],
+            "range": [ink("baseline"), ink("alarm")],
+        }
+        layers.append(
+            {
+                "data": {"values": [_mark_row(mark, rows) for mark in shaded]},
+                "mark": {"type": "rect"},
+                "encoding": {
+                    "x": time_axis("a"),
+                    "x2": {"field": "b"},
+                    "y": {"datum": low},
+                    "y2": {"datum": high},
+                    "fill": {"field": "kind", "type": "nominal", "scale": scale, "legend": None},
+                    "opacity": {
+                        "condition": {"test": "datum.kind == 'incident'", "value": 0.09},
+                        "value": 1,
+                    },
+                },
+            }
+        )
+    bounded = any(row["l"] is not None or row["u"] is not None for row in rows)
+    if bounded:
+        layers.append(
+            {
+                "transform": [
+                    {"filter": "isValid(datum.l) || isValid(datum.u)"},
+                    {"calculate": f"isValid(datum.l) ? datum.l : {low!r}", "as": "bottom"},
+                    {"calculate": f"isValid(datum.u) ? datum.u : {high!r}", "as": "top"},
+                ],
+                "mark": {"type": "area", "fill": ink("band"), "clip": True},
+                "encoding": {"y": _value("bottom"), "y2": {"field": "top"}},
+            }
+        )
+    if any(row["e"] is not None for row in rows):
+        layers.append(
+            {
+                "mark": {
+                    "type": "line",
+                    "stroke": ink("expected"),
+                    "strokeWidth": 1,
+                    "strokeDash": [2, 2],
+                },
+                "encoding": {"y": _value("e")},
+            }
+        )
+    return layers
+
+
+def _lines(
+    rows: Sequence[dict[str, Any]], title: str, unit: str | None, name: str, brush: bool
+) -> list[dict[str, Any]]:
+    bases = [basis for basis in _DASHES if any(row["k"] == basis for row in rows)] or ["final"]
+    dash = {"domain": bases, "range": [_DASHES[basis] for basis in bases]}
+    legend = (
+        {"title": None, "orient": "top", "symbolType": "stroke", "symbolSize": 300}
+        if bases != ["final"]
+        else None
+    )
+    runs = {
+        "data": {"values": _runs(rows)},
+        "mark": {"type": "line", "stroke": ink("current"), "strokeWidth": 1.6},
+        "encoding": {
+            "y": _value("v"),
+            "detail": {"field": "g", "type": "nominal"},
+            "strokeDash": {"field": "k", "type": "nominal", "scale": dash, "legend": legend},
+        },
+    }
+    form = d3_format(unit)
+    tip = [
+        {"field": "window", "title": "window (UTC)"},
+        {"field": "v", "format": form, "title": name or title},
+        {"field": "e", "format": form, "title": "expected"},
+        {"field": "l", "format": form, "title": "alarm below"},
+        {"field": "u", "format": form, "title": "alarm above"},
+        {"field": "n", "format": COUNT, "title": "records"},
+        {"field": "s", "title": "state"},
+    ]
+    if bases != ["final"]:
+        tip.append({"field": "k", "title": "labels"})
+    params: list[dict[str, Any]] = [hover()]
+    if brush:
+        params.append({"name": "brush", "select": {"type": "interval", "encodings": ["x"]}})
+    pointer = {
+        "transform": [{"calculate": WINDOW, "as": "window"}],
+        "params": params,
+        "mark": {"type": "rect", "fill": ink("current")},
+        "encoding": {
+            "x": time_axis("a"),
+            "x2": {"field": "b"},
+            "opacity": lit(),
+            "tooltip": tip,
+        },
+    }
+    return [runs, _points(), pointer]
+
+
+def _points() -> dict[str, Any]:
+    """Every window that says something of its own: alarms, too few records, not yet final."""
+    states = ["alarm", "warning", "too_few"]
+    return {
+        "transform": [
+            {"filter": "isValid(datum.v) && (datum.s != 'ok' || datum.k != 'final')"},
+            {"calculate": "datum.k == 'final' && datum.s != 'too_few'", "as": "full"},
+        ],
+        "mark": {"type": "point", "strokeWidth": 1.4, "opacity": 1},
+        "encoding": {
+            "y": _value("v"),
+            "shape": {
+                "field": "s",
+                "type": "nominal",
+                "legend": None,
+                "scale": {
+                    "domain": [*states, "ok"],
+                    "range": ["triangle-up", "diamond", "circle", "circle"],
+                },
+            },
+            "size": {"condition": {"test": "datum.s == 'alarm'", "value": 70}, "value": 26},
+            "stroke": {
+                "condition": [
+                    {"test": f"datum.s == '{state}'", **_as_value(name)}
+                    for state, name in zip(states, ("alarm", "warning", "unknown"), strict=True)
+                ],
+                **_as_value("current"),
+            },
+            "fill": {
+                "condition": [
+                    {"test": "!datum.full", **_as_value("paper")},
+                    {"test": "datum.s == 'alarm'", **_as_value("alarm")},
+                    {"test": "datum.s == 'warning'", **_as_value("warning")},
+                ],
+                **_as_value("paper"),
+            },
+        },
+    }
+
+
+def _as_value(name: str) -> dict[str, Any]:
+    return {"value": ink(name)}
+
+
+def _runs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cut the line at gaps and where its basis changes; neighbours of two bases stay joined."""
+    out: list[dict[str, Any]] = []
+    run, before = 0, None
+    for row in rows:
+        if row["v"] is None or not isfinite(row["v"]):
+            before, run = None, run + 1
+            continue
+        if before is not None and before["k"] != row["k"]:
+            run += 1
+            out.append({"t": before["t"], "v": before["v"], "k": row["k"], "g": run})
+        out.append({"t": row["t"], "v": row["v"], "k": row["k"], "g": run})
+        before = row
+    return out
+
+
+def _other(results: Sequence[Result], name: str) -> dict[str, Any]:
+    rows = [{"t": row["t"], "v": row["v"], "g": name or "second"} for row in _rows(results)]
+    return {
+        "data": {"values": rows},
+        "mark": {"type": "line", "stroke": ink("referenceLine"), "strokeWidth": 1.4},
+        "encoding": {"y": _value("v")},
+    }
+
+
+def _strips(rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark]) -> list[dict[str, Any]]:
+    """Incidents again as a strip on top, to hover and click; versions as lines with a name."""
+    layers: list[dict[str, Any]] = []
+    incidents = [_mark_row(mark, rows) for mark in marks if mark.kind == "incident"]
+    if incidents:
+        layers.append(
+            {
+                "data": {"values": incidents},
+                "mark": {"type": "rect", "fill": ink("alarm"), "cursor": "pointer"},
+                "encoding": {
+                    "x": time_axis("a"),
+                    "x2": {"field": "b"},
+                    "y": {"value": 0},
+                    "y2": {"value": 6},
+                    "href": {"field": "href"},
+                    "tooltip": [{"field": "label", "title": "incident"}],
+                },
+            }
+        )
+    moments = [_mark_row(mark, rows) for mark in marks if mark.kind == "version"]
+    if moments:
+        where = {"data": {"values": moments}}
+        tip = [{"field": "label", "title": "what happened"}]
+        layers.append(
+            {
+                **where,
+                "mark": {"type": "rule", "stroke": ink("expected"), "strokeWidth": 1},
+                "encoding": {"x": time_axis("a"), "tooltip": tip},
+            }
+        )
+        layers.append(
+            {
+                **where,
+                "mark": {
+                    "type": "text",
+                    "align": "left",
+                    "baseline": "top",
+                    "dx": 4,
+                    "dy": 8,
+                    "fill": ink("text"),
+                    "limit": 110,
+                },
+                "encoding": {
+                    "x": time_axis("a"),
+                    "y": {"value": 0},
+                    "text": {"field": "label"},
+                    "href": {"field": "href"},
+                    "tooltip": tip,
+                },
+            }
+        )
+    return layers
+
+
+def _mark_row(mark: TimeMark, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    start = millis(mark.start)
+    last = rows[-1]["b"] if rows else start
+    row: dict[str, Any] = {
+        "kind": mark.kind,
+        "a": start,
+        "b": millis(mark.end) if mark.end else max(last, start),
+        "label": mark.label,
+    }
+    if mark.href:
+        row["href"] = mark.href
+    return row
