@@ -21,6 +21,14 @@ from tidegauge.schema.types import SINGLE_ROLES, Column, ColumnType, Role, Schem
 SCHEMA_KEYS = ("model", "task", "positive", "timezone", "segments", "columns")
 COLUMN_KEYS = ("type", "role", "unit", "class", "range")
 
+#: Roles that only columns of one type can have.
+NEEDED_TYPE = {
+    Role.TIMESTAMP: ColumnType.DATETIME,
+    Role.SCORE: ColumnType.NUMERIC,
+    Role.LATENCY: ColumnType.NUMERIC,
+    Role.WEIGHT: ColumnType.NUMERIC,
+}
+
 
 class Kind(StrEnum):
     """What stands at one place of a document."""
@@ -105,6 +113,13 @@ def _columns(node: Node) -> Iterator[Column]:
     holders: dict[Role, str] = {}
     for name_node, name, spec in _named_columns(node):
         column, role_node = _column(name_node, name, spec)
+        needed = NEEDED_TYPE.get(column.role, column.type)
+        if column.type is not needed:
+            raise problem(
+                role_node,
+                f"column {name!r} has the role {column.role.value!r} and must be "
+                f"{needed.value}, not {column.type.value}",
+            )
         if column.role in SINGLE_ROLES:
             if column.role in holders:
                 raise problem(

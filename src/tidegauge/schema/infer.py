@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -251,6 +252,8 @@ def as_truth(class_: str) -> str:
 def _positive(texts: Sequence[str]) -> str:
     """Return which of two classes is the positive one; the later in order if neither tells."""
     different = sorted(set(texts))
+    with suppress(ValueError):
+        return max(different, key=float)
     for text in different:
         for other in different:
             words = other.lower().replace("-", "_").replace(" ", "_").split("_")

@@ -46,8 +46,8 @@ TRACE_IDS = ("trace_id", "traceid", "otel_trace_id")
 WEIGHTS = ("sample_weight", "instance_weight", "case_weight", "importance_weight")
 #: When a label became known: no feature.
 LABEL_TIMES = ("observed_at", "label_timestamp", "labelled_at")
-#: What data frames call the numbering of their rows.
-ROW_NUMBERS = ("unnamed_0", "index", "level_0", "row", "row_number")
+#: What frames and tables call the numbering of their rows.
+NUMBERINGS = ("unnamed_0", "index", "level_0", "row", "row_number", "id")
 
 #: Words that make the only time column of a table the time of its events, and those that do not.
 _EVENT_WORDS = frozenset({"time", "timestamp", "ts", "datetime", "date", "at", "hour", "day"})
@@ -227,7 +227,7 @@ def _is_tag(content: Content) -> bool:
     if content.type is None or content.name.startswith("_") or content.key in LABEL_TIMES:
         return True
     if content.type is ColumnType.NUMERIC:
-        numbers_rows = content.key in ROW_NUMBERS or content.key.endswith("_id")
+        numbers_rows = content.key in NUMBERINGS or content.key.endswith("_id")
         return numbers_rows and content.integer and content.unique and content.count > 1
     named = content.type is ColumnType.CATEGORICAL and content.count >= ENOUGH
     return named and content.unique

@@ -91,11 +91,11 @@ def loads_schema(text: str, source: str = "schema.yaml") -> Schema:
         before = text[: error.position]
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise SchemaError(
-            f"{source}:{line}:{column}: not valid YAML: character {error.character!r} is not "
+            f"{source}:{line}:{column}: not valid YAML: character {_as_character(error)!r} is not "
             "allowed",
             code="bad_yaml",
         ) from None
-    except (ValueError, RecursionError):
+    except (ValueError, OverflowError, RecursionError):
         raise SchemaError(
             f"{source}: not valid YAML: nested too deeply, or an escape that is no character",
             code="bad_yaml",
@@ -179,6 +179,10 @@ def schema_from_json(data: object, source: str = "schema") -> Schema:
     numeric, categorical, boolean, datetime, text, embedding
     """
     return read_schema(_JsonNode(data, source))
+
+
+def _as_character(error: Any) -> str:
+    return error.character if isinstance(error.character, str) else chr(error.character)
 
 
 def _json_parts(column: Column) -> dict[str, Any]:
