@@ -116,3 +116,59 @@ def schema(
     else:
         output.write_text(text, encoding="utf-8")
         _console().print(f"written: {output}")
+
+
+@app.command()
+def serve(
+    data: Annotated[Path, typer.Option(help="Folder for journal, lake and catalog.")] = Path(
+        "tidegauge-data"
+    ),
+    port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8420,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run the server: API, pages, scheduler. Stops cleanly on Ctrl-C."""
+    from tidegauge.server.serve import serve as run
+    from tidegauge.server.settings import Settings
+
+    run(Settings.load(data=data, port=port, host=host))
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path, typer.Option(help="Folder for the demo's data and report; made anew.")
+    ] = Path("tidegauge-demo"),
+    port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8420,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Keep the pages up until Ctrl-C.")
+    ] = True,
+) -> None:
+    """Watch a real model through nine months of real flights, in about two minutes."""
+    from tidegauge.demo.run import run_demo
+
+    raise typer.Exit(run_demo(data, port=port, serve=serve, console=_console()))
+
+
+@baseline_app.command("set")
+def baseline_set(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    source: Annotated[
+        str | None, typer.Argument(help="A file, folder or Delta table with the records.")
+    ] = None,
+    start: Annotated[str | None, typer.Option(help="Or: stored records from here,")] = None,
+    end: Annotated[str | None, typer.Option(help="to here (ISO 8601 with a zone).")] = None,
+    url: Annotated[str, typer.Option(help="Address of the server.")] = "http://localhost:8420",
+    project: Annotated[str, typer.Option(help="Project of the model.")] = "default",
+) -> None:
+    """Set what a model is compared with, from a file or from its own stored records."""
+    from tidegauge.cli_baseline import set_baseline
+
+    answer = set_baseline(url, project, model, source, start, end)
+    _console().print(
+        f"baseline {answer['id']} of {model}: {answer['rows']:,} records in "
+        f"{answer['windows']} windows"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,1 @@
-"""The demo: real flights through the real server."""
+"""The demo: real flights through the real server. Needs ``pip install 'tidegauge[demo]'``."""

@@ -1,0 +1,86 @@
+"""What the demo must have found, and the summary it prints of what it did find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+#: Weeks in which far more flights were late than was predicted; nobody tells the server.
+LATE_PERIODS = (
+    ("spring", date(2013, 4, 9), date(2013, 4, 29)),
+    ("June and July", date(2013, 6, 11), date(2013, 7, 31)),
+    ("December", date(2013, 12, 3), date(2013, 12, 23)),
+)
+#: Some of the days on which whole hours of weather are missing.
+HOLES = (date(2013, 8, 23), date(2013, 10, 26), date(2013, 12, 31))
+SHOWN = 12
+
+
+def missed(incidents: Sequence[dict[str, Any]]) -> list[str]:
+    """Name what should have been found and was not; nothing, if all is well."""
+    out = [
+        f"no performance incident in {name}"
+        for name, first, last in LATE_PERIODS
+        if not any(
+            i["kind"] == "performance" and _begin(i) <= last and _end(i) >= first for i in incidents
+        )
+    ]
+    temperature = [
+        rank for rank, i in enumerate(incidents) if i["kind"] == "drift" and "temp" in _columns(i)
+    ]
+    hurting = [rank for rank, i in enumerate(incidents) if i["kind"] == "performance"]
+    if not temperature:
+        out.append("no drift incident for 'temp'")
+    elif hurting and min(temperature) < max(hurting[: len(LATE_PERIODS)]):
+        out.append("drift of 'temp' is ranked above what did harm")
+    for day in HOLES:
+        covering = [i for i in incidents if i["kind"] == "quality" and _begin(i) <= day <= _end(i)]
+        if not covering:
+            out.append(f"no incident for the weather missing on {day}")
+        elif not any(i["evidence"].get("hours") for i in covering):
+            out.append(f"the hours without weather on {day} are not named")
+    return out
+
+
+def _columns(incident: dict[str, Any]) -> set[str]:
+    return set(incident["evidence"].get("columns", []))
+
+
+def _begin(incident: dict[str, Any]) -> date:
+    return _time(incident["first_window"]).date()
+
+
+def _end(incident: dict[str, Any]) -> date:
+    return _time(incident["last_window"]).date()
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+_SHAPES = {"critical": "▲", "warning": "◆", "info": "·"}
+_STYLES = {"critical": "bold red", "warning": "yellow", "info": "dim"}
+
+
+def print_findings(incidents: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print what was found: what, since when, how bad, where most."""
+    table = Table(box=None, pad_edge=False, show_edge=False, expand=False)
+    for name in ("", "what happened", "harm", "where, and why"):
+        table.add_column(name, overflow="fold", header_style="dim")
+    for incident in incidents[:SHOWN]:
+        severity = incident["severity"]
+        table.add_row(
+            _SHAPES.get(severity, "·"),
+            incident["title"],
+            incident["evidence"].get("harm_text", ""),
+            incident["summary"],
+            style=_STYLES.get(severity, ""),
+        )
+    console.print(table)
+    rest = len(incidents) - SHOWN
+    if rest > 0:
+        console.print(f"… and {rest} lesser ones, on the pages", style="dim")
