@@ -16,16 +16,15 @@ from tidegauge.lake.columns import TIMESTAMP
 from tidegauge.lake.tables import Lake, last_date
 from tidegauge.lake.wildcard import ANY, Wildcard
 
-SCHEMA = pa.schema(
-    [
-        pa.field("version", pa.string()),
-        pa.field("window_start", TIMESTAMP),
-        pa.field("window_end", TIMESTAMP),
-        pa.field("baseline_id", pa.string()),
-        pa.field("computed_at", TIMESTAMP),
-        pa.field("profile", pa.binary()),
-    ]
-)
+_FIELDS: dict[str, pa.DataType] = {
+    "version": pa.string(),
+    "window_start": TIMESTAMP,
+    "window_end": TIMESTAMP,
+    "baseline_id": pa.string(),
+    "computed_at": TIMESTAMP,
+    "profile": pa.binary(),
+}
+SCHEMA = pa.schema(_FIELDS)
 _KEYS = SCHEMA.names[:-1]
 
 
