@@ -10,22 +10,19 @@ from evidently import DataDefinition, Dataset, Report  # type: ignore[import-not
 from evidently.presets import DataDriftPreset  # type: ignore[import-not-found, unused-ignore]
 
 
-def definition(frame: pd.DataFrame) -> DataDefinition:
-    """Say what the columns are, so that nothing is guessed and no string is taken for text."""
-    numeric = frame.select_dtypes("number").columns.drop("label")
-    strings = frame.select_dtypes("object").columns
-    return DataDefinition(
-        timestamp="timestamp",
-        numerical_columns=list(numeric),
-        categorical_columns=[*strings, "label"],
-    )
-
-
 def main(reference_path: str, current_path: str, html: str) -> None:
-    """Read, compare with the preset's defaults, write the report."""
-    reference = pd.read_parquet(reference_path)
-    current = pd.read_parquet(current_path)
-    columns = definition(reference)
+    """Read, compare with the preset's defaults, write the report.
+
+    Evidently is told what the columns are, and spared the timestamp, which it would not judge but
+    plot over. Left to guess, it takes the strings of many values for text and needs a tenth more
+    processor time.
+    """
+    reference = pd.read_parquet(reference_path).drop(columns="timestamp")
+    current = pd.read_parquet(current_path).drop(columns="timestamp")
+    columns = DataDefinition(
+        numerical_columns=list(reference.select_dtypes("number").columns.drop("label")),
+        categorical_columns=[*reference.select_dtypes("object").columns, "label"],
+    )
     result = Report([DataDriftPreset()]).run(
         Dataset.from_pandas(current, data_definition=columns),
         Dataset.from_pandas(reference, data_definition=columns),

@@ -6,6 +6,7 @@ figure can be carried over to another machine.
 """
 
 import datetime
+import importlib.metadata
 import json
 import os
 import platform
@@ -77,6 +78,7 @@ class Kept:
     cpu_seconds: float
     peak_bytes: int
     floor_seconds: float
+    floor_duckdb: str
     load_before: float
     load_after: float
     cpu: str
@@ -125,6 +127,7 @@ def measure(peer: Peer) -> Kept:
         cpu_seconds=round(took.cpu_seconds, 1),
         peak_bytes=took.peak_bytes,
         floor_seconds=round(statistics.median(f.seconds for f in floors), 3),
+        floor_duckdb=importlib.metadata.version("duckdb"),
         load_before=round(load_before, 2),
         load_after=round(load_after, 2),
         cpu=cpu_model(),
