@@ -9,15 +9,18 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from tidegauge.metrics.registry import Family, Scale, Values, View, is_numeric, metric
+from tidegauge.metrics.registry import Family, Scale, Values, View, metric
 from tidegauge.profile import CategoryBins, NumericBins
 from tidegauge.profile.bins import coarse_groups
-from tidegauge.schema import ColumnType
+from tidegauge.schema import ColumnType, Role
+from tidegauge.schema.types import WATCHED_ROLES
 
 _NUMBERS = frozenset({ColumnType.NUMERIC, ColumnType.DATETIME})
 _WORDS = frozenset({ColumnType.CATEGORICAL, ColumnType.BOOLEAN})
 _BOTH = _NUMBERS | _WORDS
 _FLOOR = 1e-4
+#: Roles whose distribution has a baseline to keep to.
+_ROLES = WATCHED_ROLES | {Role.SEGMENT}
 
 
 def _coarse(view: View, reference: View) -> Values:
@@ -46,7 +49,7 @@ def _pair(current: View, reference: View, floor: float = 0.0) -> tuple[Values, V
     )
 
 
-@metric("psi", Family.DRIFT, types=_BOTH, needs=("counts",), scale=Scale.LOG)
+@metric("psi", Family.DRIFT, types=_BOTH, roles=_ROLES, needs=("counts",), scale=Scale.LOG)
 def psi(current: View, reference: View) -> Values:
     """Population stability index: Σ (p − q) ln(p / q) over ten bins of equal baseline weight.
 
@@ -57,19 +60,26 @@ def psi(current: View, reference: View) -> Values:
     return out
 
 
-@metric("kl_divergence", Family.DRIFT, types=_BOTH, needs=("counts",), unit="nats", scale=Scale.LOG)
+@metric(
+    "kl_divergence",
+    Family.DRIFT,
+    types=_BOTH,
+    roles=_ROLES,
+    needs=("counts",),
+    unit="nats",
+    scale=Scale.LOG,
+)
 def kl_divergence(current: View, reference: View) -> Values:
     """Kullback–Leibler divergence of the current shares from the baseline's: Σ p ln(p / q).
 
     Over ten bins of equal baseline weight; empty baseline bins count as a share of 1e-4.
     """
     p, q = _pair(current, reference)
-    floored = np.maximum(q, _FLOOR)
-    out: Values = special.rel_entr(p, floored / floored.sum(axis=-1, keepdims=True)).sum(axis=-1)
-    return out
+    out: Values = special.rel_entr(p, np.where(q == 0, _FLOOR, q)).sum(axis=-1)
+    return np.maximum(out, 0.0)
 
 
-@metric("js_distance", Family.DRIFT, types=_BOTH, needs=("counts",), scale=Scale.LOG)
+@metric("js_distance", Family.DRIFT, types=_BOTH, roles=_ROLES, needs=("counts",), scale=Scale.LOG)
 def js_distance(current: View, reference: View) -> Values:
     """Jensen–Shannon distance: the root of the divergence in bits, 0 (same) to 1 (disjoint).
 
@@ -82,11 +92,11 @@ def js_distance(current: View, reference: View) -> Values:
     return out
 
 
-@metric("hellinger", Family.DRIFT, types=_BOTH, needs=("counts",), scale=Scale.LOG)
+@metric("hellinger", Family.DRIFT, types=_BOTH, roles=_ROLES, needs=("counts",), scale=Scale.LOG)
 def hellinger(current: View, reference: View) -> Values:
-    """Hellinger distance: √(1 − Σ √(p q)), 0 (same) to 1 (disjoint), over ten bins."""
+    """Hellinger distance: √(½ Σ (√p − √q)²), 0 (same) to 1 (disjoint), over ten bins."""
     p, q = _pair(current, reference)
-    out: Values = np.sqrt(np.maximum(1 - np.sqrt(p * q).sum(axis=-1), 0))
+    out: Values = np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(axis=-1) / 2)
     return out
 
 
@@ -109,7 +119,15 @@ def chi2_p(current: View, reference: View) -> Values:
     return np.where(np.isnan(statistic), np.nan, out)
 
 
-@metric("chi2", Family.DRIFT, types=_BOTH, needs=("counts",), scale=Scale.LOG, p_value=chi2_p)
+@metric(
+    "chi2",
+    Family.DRIFT,
+    types=_BOTH,
+    roles=_ROLES,
+    needs=("counts",),
+    scale=Scale.LOG,
+    p_value=chi2_p,
+)
 def chi2(current: View, reference: View) -> Values:
     """Pearson's chi-squared statistic of homogeneity; it grows with the number of records."""
     return _contingency(current, reference)[0]
@@ -119,6 +137,7 @@ def chi2(current: View, reference: View) -> Values:
     "total_variation",
     Family.DRIFT,
     types=_WORDS,
+    roles=_ROLES,
     needs=("counts",),
     scale=Scale.ARCSINE,
     judged=True,
@@ -147,6 +166,7 @@ def ks_p(current: View, reference: View) -> Values:
     "ks",
     Family.DRIFT,
     types=_NUMBERS,
+    roles=_ROLES,
     needs=("counts",),
     scale=Scale.ARCSINE,
     judged=True,
@@ -166,7 +186,13 @@ def ks(current: View, reference: View) -> Values:
 
 
 @metric(
-    "wasserstein", Family.DRIFT, types=_NUMBERS, needs=("sums",), unit="column", scale=Scale.LOG
+    "wasserstein",
+    Family.DRIFT,
+    types=_NUMBERS,
+    roles=_ROLES,
+    needs=("sums",),
+    unit="column",
+    scale=Scale.LOG,
 )
 def wasserstein(current: View, reference: View) -> Values:
     """Wasserstein (earth mover's) distance: the mean distance values moved, in the column's unit.
@@ -195,8 +221,3 @@ def _bin_means(view: View) -> Values:
     stand_in = np.append(bins.edges, bins.edges[-1])
     means: Values = np.where(view["counts"] > 0, view["sums"] / view["counts"], stand_in)
     return means
-
-
-def numeric(view: View) -> bool:
-    """Whether drift of this column is read from numeric bins."""
-    return is_numeric(view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,26 +63,38 @@ def evaluate(
         One for each metric and column to which it applies.
     """
     wanted = list(all_metrics().values()) if metrics is None else list(metrics)
+    schema = current.layout.schema
+    wanted = [one.within(schema) for one in wanted]
     series: list[Series] = []
-    for column in current.layout.schema:
+    for column in schema:
         if column.name in current:
             now, then = View(current, column.name), View(reference, column.name)
-            chosen = [m for m in wanted if not m.group and column.type in m.types]
-            series += [_series(m, column, now, then) for m in chosen if _applies(m, now, then)]
+            chosen = [m for m in wanted if m.applies_to(column, schema.task)]
+            series += [_series(m, column, now, then) for m in chosen if _held(m, now, then)]
     for one in wanted:
-        if one.group and (not one.tasks or current.layout.schema.task in one.tasks):
+        if one.applies_to(None, schema.task):
             now, then = View(current, one.group), View(reference, one.group)
-            if _applies(one, now, then):
+            if _held(one, now, then):
                 series.append(_series(one, None, now, then))
     return series
 
 
-def _applies(metric: Metric, now: View, then: View) -> bool:
+def _held(metric: Metric, now: View, then: View) -> bool:
     return all(name in now and name in then for name in metric.needs)
+
+
+def _measured(metric: Metric, then: View) -> Metric:
+    """Bring the minimum effect into the metric's unit; 0 where the baseline cannot tell it."""
+    if metric.yardstick is None:
+        return metric
+    whole = float(metric.yardstick(then)[0, 0])
+    least = metric.minimum_effect * whole if np.isfinite(whole) else 0.0
+    return replace(metric, minimum_effect=least, yardstick=None)
 
 
 def _series(metric: Metric, column: Column | None, now: View, then: View) -> Series:
     with np.errstate(all="ignore"):
+        metric = _measured(metric, then)
         value = np.asarray(metric.compute(now, then), dtype=np.float64)
         p_value = None if metric.p_value is None else metric.p_value(now, then)
         noise = None if metric.noise is None else metric.noise(now)
@@ -92,11 +104,13 @@ def _series(metric: Metric, column: Column | None, now: View, then: View) -> Ser
 def support(view: View) -> NDArray[np.int64]:
     """Return the number of records that a value rests on: (window, segment).
 
-    For performance those with a label, for everything else all.
+    For performance those with a label and an answer to hold against it, for failures those
+    whose status is known, for everything else all.
     """
-    if "labelled" in view:
-        return view["labelled"].astype(np.int64)
     if "confusion" in view:
         counts: NDArray[np.int64] = view["confusion"].sum(axis=(-1, -2)).astype(np.int64)
         return counts
+    for name in ("labelled", "status_known"):
+        if name in view:
+            return view[name]
     return view.rows

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from scipy import special
 
 from tidegauge.metrics.registry import Direction, Family, Scale, Values, View, metric
-from tidegauge.profile import NumericBins
+from tidegauge.metrics.significance import share_rise_p, share_variance
+from tidegauge.profile import CategoryBins, NumericBins
 from tidegauge.profile.columns import centre
 from tidegauge.profile.distinct import estimate
 from tidegauge.profile.profile import ROWS
-from tidegauge.schema import ColumnType
+from tidegauge.schema import ColumnType, Role
 
 _ALL = frozenset(ColumnType)
+#: Of labels and outcomes that are not there yet tells ``label_coverage``.
+_PROMPT = frozenset(Role) - {Role.LABEL, Role.OUTCOME}
 _NUMBERS = frozenset({ColumnType.NUMERIC, ColumnType.DATETIME})
 _PLAIN = frozenset({ColumnType.NUMERIC})
 _WORDS = frozenset({ColumnType.CATEGORICAL, ColumnType.BOOLEAN})
 
 
 def share_noise(view: View) -> Values:
-    """Sampling variance of a share after the arcsine transform: 1 / (4n + 2)."""
-    return 1.0 / (4.0 * view.rows + 2.0)
+    """Sampling variance of a share of all records, after the arcsine transform."""
+    return share_variance(view.rows)
 
 
 def _share(part: Values, whole: Values) -> Values:
@@ -28,21 +32,9 @@ def _share(part: Values, whole: Values) -> Values:
     return out
 
 
-def _two_shares_p(a: Values, n: Values, b: Values, m: Values) -> Values:
-    """One-sided p-value that a share rose, by the difference of arcsine roots.
-
-    Freeman and Tukey (1950), with 3/8 added as by Anscombe (1948).
-    """
-    rise = np.arcsin(np.sqrt((a + 0.375) / (n + 0.75))) - np.arcsin(
-        np.sqrt((b + 0.375) / (m + 0.75))
-    )
-    out: Values = special.ndtr(-rise / np.sqrt(1 / (4 * n + 2) + 1 / (4 * m + 2)))
-    return np.where(n > 0, out, np.nan)
-
-
-def _rise_p(name: str) -> object:
+def _rise_p(name: str) -> Callable[[View, View], Values]:
     def p_value(current: View, reference: View) -> Values:
-        return _two_shares_p(current[name], current.rows, reference[name], reference.rows)
+        return share_rise_p(current[name], current.rows, reference[name], reference.rows)
 
     return p_value
 
@@ -51,6 +43,7 @@ def _rise_p(name: str) -> object:
     "missing_share",
     Family.QUALITY,
     types=_ALL,
+    roles=_PROMPT,
     needs=("missing",),
     unit="share",
     scale=Scale.ARCSINE,
@@ -79,7 +72,13 @@ def missing_share(current: View, reference: View) -> Values:
     uses_reference=False,
 )
 def unseen_share(current: View, reference: View) -> Values:
-    """Share of records whose value never occurred in the baseline."""
+    """Share of records whose value never occurred in the baseline.
+
+    Not defined where the baseline had more than 262,144 different values.
+    """
+    bins = reference.bins
+    if isinstance(bins, CategoryBins) and bins.vocabulary is None:
+        return np.full(current.rows.shape, np.nan)
     return _share(current["unseen"], current.rows)
 
 
@@ -193,7 +192,9 @@ def std(current: View, reference: View) -> Values:
     n = current.present
     shift = current["sums"].sum(axis=-1) / n - centre(bins)
     variance = (current["squares"] - n * shift**2) / (n - 1)
-    out: Values = np.where(n > 1, np.sqrt(np.maximum(variance, 0)), np.nan)
+    constant = current["minimum"] == current["maximum"]
+    spread = np.where(constant, 0.0, np.sqrt(np.maximum(variance, 0)))
+    out: Values = np.where(n > 1, spread, np.nan)
     return out
 
 
@@ -218,7 +219,7 @@ _extreme("min", "minimum")
 _extreme("max", "maximum")
 
 
-def quantile(view: View, level: float) -> Values:
+def quantile(view: View, level: float | Values) -> Values:
     """Return a quantile of a numeric column, within its bin by straight interpolation.
 
     The bin that holds it is exact; the error is at most that bin's width. Where each bin is a
@@ -228,7 +229,7 @@ def quantile(view: View, level: float) -> Values:
     ----------
     view : View
         Of a column with numeric bins.
-    level : float
+    level : float or (window, segment) float64
         In 0–1.
 
     Returns

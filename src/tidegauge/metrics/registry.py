@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
@@ -15,14 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.errors import NotFound
-from tidegauge.profile import Bins, NumericBins, Profile
+from tidegauge.profile import Bins, Profile
 from tidegauge.profile.profile import ROWS, Array
-from tidegauge.schema import Column, ColumnType, Task
+from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 
 Values = NDArray[np.float64]
 
 #: Modules whose import registers the built-in metrics.
-FAMILIES = ("drift", "quality", "performance", "service")
+FAMILIES = (
+    "drift",
+    "quality",
+    "performance",
+    "probability",
+    "ranking",
+    "regression",
+    "service",
+)
 
 
 class Family(StrEnum):
@@ -91,13 +99,15 @@ class View:
     @cached_property
     def present(self) -> Values:
         """Records with a value in a bin: (window, segment) float64."""
-        return self["counts"].sum(axis=-1).astype(np.float64)
+        present: Values = self["counts"].sum(axis=-1).astype(np.float64)
+        return present
 
     @cached_property
     def shares(self) -> Values:
         """Share of each bin: (window, segment, bin); NaN where there is no record."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return self["counts"] / self.present[..., None]
+            shares: Values = self["counts"] / self.present[..., None]
+            return shares
 
 
 Compute = Callable[[View, View], Values]
@@ -121,12 +131,15 @@ class Metric:
         ``""`` for a metric of single columns, else the array group that it reads.
     types : frozenset of ColumnType
         Column types it applies to (column metrics only).
+    roles : frozenset of Role
+        Column roles it applies to (column metrics only); empty for any.
     tasks : frozenset of Task
         Tasks it applies to; empty for any.
     needs : tuple of str
         Arrays without which it does not apply.
     unit : str
-        ``"share"``, ``"column"`` (the column's own unit), ``"s"``, ``"rows"``, ….
+        ``"share"``, ``"column"`` (the column's own unit), ``"label"`` and ``"label²"`` (the
+        label's), ``"s"``, ``"rows"``, ….
     direction : Direction
     scale : Scale
         The scale on which its variation between windows is judged.
@@ -136,6 +149,11 @@ class Metric:
         The smallest change that can be an alarm, in the metric's unit, or as a share of what
         is expected where ``relative`` is true.
     relative : bool
+    yardstick : callable, optional
+        ``(reference) -> (1, segment)``: what ``minimum_effect`` is a share of, where that is
+        neither the metric's unit nor what is expected. ``evaluate`` resolves it.
+    by_task : mapping of Task to mapping of field to value
+        Fields that are different for a task.
     noise : callable, optional
         ``(view) -> (window, segment)``: its sampling variance on ``scale``, if it is known.
     p_value : callable, optional
@@ -151,6 +169,7 @@ class Metric:
     summary: str = ""
     group: str = ""
     types: frozenset[ColumnType] = frozenset()
+    roles: frozenset[Role] = frozenset()
     tasks: frozenset[Task] = frozenset()
     needs: tuple[str, ...] = ()
     unit: str = ""
@@ -159,9 +178,39 @@ class Metric:
     judged: bool = False
     minimum_effect: float = 0.0
     relative: bool = False
+    yardstick: Callable[[View], Values] | None = field(default=None, repr=False)
+    by_task: Mapping[Task, Mapping[str, Any]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     noise: Callable[[View], Values] | None = field(default=None, repr=False)
     p_value: Compute | None = field(default=None, repr=False)
     uses_reference: bool = True
+
+    def applies_to(self, column: Column | None, task: Task | None) -> bool:
+        """Whether it is a metric of such a column (``None``: of the model) and task."""
+        if self.tasks and task not in self.tasks:
+            return False
+        if column is None or self.group:
+            return column is None and bool(self.group)
+        return column.type in self.types and (not self.roles or column.role in self.roles)
+
+    def within(self, schema: Schema) -> Metric:
+        """Return the metric as it is for one model: its task's fields, its label's unit.
+
+        Examples
+        --------
+        >>> from tidegauge.schema import Column, ColumnType, Role, Schema, Task
+        >>> minutes = Column("delay", ColumnType.NUMERIC, Role.LABEL, unit="min")
+        >>> all_metrics()["mse"].within(Schema((minutes,), Task.REGRESSION)).unit
+        'min²'
+        """
+        changes = {} if schema.task is None else dict(self.by_task.get(schema.task, {}))
+        unit = changes.get("unit", self.unit)
+        if unit in ("label", "label²"):
+            label = schema.role(Role.LABEL)
+            own = label.unit if label is not None else None
+            changes["unit"] = own + unit.removeprefix("label") if own else ""
+        return replace(self, **changes) if changes else self
 
     def unit_for(self, column: Column | None) -> str | None:
         """Return the unit of a value, the column's own where the metric is in that."""
@@ -222,8 +271,3 @@ def find_metric(name: str) -> Metric:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise NotFound(f"no metric {name!r}{hint}", code="unknown_metric")
     return known[name]
-
-
-def is_numeric(view: View) -> bool:
-    """Whether a column view has numeric bins."""
-    return isinstance(view.bins, NumericBins)

@@ -74,7 +74,7 @@ class NumericBins:
         -------
         (n,) int32 in ``[0, size + 1]``
         """
-        codes = self._lookup(values)
+        codes: NDArray[np.int32] = self._lookup(values)
         odd = np.flatnonzero(~np.isfinite(values))
         if odd.size:
             codes[odd] = np.where(np.isnan(values[odd]), self.size, self.size + 1)
@@ -168,7 +168,7 @@ class _Lookup:
             scaled = (values - self.low) * self.scale
             scaled += 1.0
             np.clip(scaled, 0.0, _GRID - 1, out=scaled)
-            cells = scaled.astype(np.int32)
+            cells: NDArray[np.int32] = scaled.astype(np.int32)
         np.clip(cells, 0, _GRID - 1, out=cells)
         return cells
 
