@@ -37,7 +37,7 @@ def column(values, name="x"):
         (pa.array([True, False] * (N // 2)), "boolean"),
         (pa.array(words(N, 12)), "categorical"),
         (pa.array(words(N, 12), pa.large_string()), "categorical"),
-        (pa.array(words(N, 12), pa.string_view()), "categorical"),
+        (pa.array([*words(N, 12), None], pa.string_view()), "categorical"),
         (pa.array(words(N, 12)).dictionary_encode(), "categorical"),
         (pa.array(RNG.integers(0, 9, N)).dictionary_encode(), "categorical"),
         (pa.array(words(N, 10_000)), "categorical"),

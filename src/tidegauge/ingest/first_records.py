@@ -83,9 +83,9 @@ def _array(values: list[Any]) -> Any:
     if kinds & {int, float} and kinds <= {int, float, str}:
         values = [_SPECIAL.get(v, v) if isinstance(v, str) else v for v in values]
         kinds = {type(value) for value in values} - {type(None)}
-    if kinds <= {int, float}:
-        values = [float(v) if isinstance(v, int) and v.bit_length() > 50 else v for v in values]
     try:
+        if kinds <= {int, float}:
+            values = [float(v) if isinstance(v, int) and abs(v) > 2**53 else v for v in values]
         return pa.array(values)
     except (pa.ArrowException, UnicodeEncodeError, OverflowError):
         return pa.array([None if v is None else _as_text(v) for v in values], pa.string())

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -42,11 +43,21 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
-def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """Return the rows of a table as dicts, whatever its types and values."""
-    columns = [python_values(table.column(i)) for i in range(table.num_columns)]
+def plain_rows(table: pa.Table, indices: Sequence[int] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts, or those at some places, whatever their types."""
+    columns = [_some(table.column(i), indices) for i in range(table.num_columns)]
     names = table.column_names
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _some(column: Any, indices: Sequence[int] | None) -> list[Any]:
+    if indices is None or len(indices) == len(column):
+        return python_values(column)
+    try:
+        return python_values(column.take(pa.array(indices, pa.int64())))
+    except pa.ArrowNotImplementedError:
+        values = python_values(column)
+        return [values[index] for index in indices]
 
 
 def python_values(column: Any) -> list[Any]:

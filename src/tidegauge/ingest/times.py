@@ -58,7 +58,7 @@ def read_time(value: object, zone: str | None) -> datetime.datetime:
     if not isinstance(value, str):
         raise Unfit(f"{shown(value)} is no time; send {_FORM}")
     try:
-        time = datetime.datetime.fromisoformat(value.strip())
+        time = datetime.datetime.fromisoformat(value.strip().upper())
     except ValueError:
         raise Unfit(f"{shown(value)} is no time; send {_FORM}") from None
     if time.tzinfo is None:

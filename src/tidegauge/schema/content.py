@@ -58,16 +58,16 @@ class Content:
         column = self.raw
         if pt.is_run_end_encoded(column.type):
             column = pc.call_function("run_end_decode", [column])
-        present = column.drop_null() if column.null_count else column
-        inner = value_type(present.type)
+        inner = value_type(column.type)
         if is_text(inner):
             inner = pa.string()
         elif pt.is_decimal(inner) or pt.is_float16(inner):
             inner = pa.float64()
         try:
-            return present if present.type == inner else present.cast(inner)
+            plain = column if column.type == inner else column.cast(inner)
         except pa.ArrowException:
-            return present
+            plain = column
+        return plain.drop_null() if plain.null_count else plain
 
     @property
     def count(self) -> int:
