@@ -61,7 +61,6 @@ def _log_noise(view: View, name: str, squares: str) -> Values:
     needs=("log_loss",),
     unit="nats",
     scale=Scale.LOG,
-    judged=True,
     minimum_effect=0.05,
     relative=True,
     noise=lambda view: _log_noise(view, "log_loss", "log_loss_squares"),

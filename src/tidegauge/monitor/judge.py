@@ -3,14 +3,14 @@
 One metric per column and question is judged. Its p-value comes from the baseline's own variation
 from window to window where that is known, on the metric's scale with Student's t, and from
 sampling noise alone where it is not. Performance gets one half of ``LEVEL``, everything else the
-other; Holm's correction inside each half keeps the chance of any false alarm in a window at
-``LEVEL``. A change smaller than the metric's minimum effect is never an alarm, however
-significant.
+other; of each, segments get one half, where there are any. Holm's correction inside each part
+keeps the chance of any false alarm in a window at ``LEVEL``. A change smaller than the metric's
+minimum effect is never an alarm, however significant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tidegauge.metrics.evaluate import Series
-from tidegauge.metrics.registry import Direction, Family, Metric, Values
+from tidegauge.metrics.registry import Direction, Family, Metric, Scale, Values
 from tidegauge.metrics.result import State
 from tidegauge.monitor.norms import MIN_RECORDS, MIN_WINDOWS, Norm, Norms, key
 from tidegauge.monitor.scales import back, forward
@@ -114,20 +114,38 @@ def _judge_half(series: Sequence[Series], known: Norms, level: float) -> list[Ju
     """Judge the series that share one part of the level."""
     found = [(s, known.get(key(s))) for s in series]
     raw = [_p_value(s, norm) if s.metric.judged and norm else None for s, norm in found]
-    tested = [p for p in raw if p is not None]
-    adjusted: Iterator[Values] = iter(())
-    tests = np.ones(series[0].value.shape[0]) if series else np.ones(0)
-    if tested:
-        stack = np.stack(tested, axis=-1)
-        flat = stack.reshape(len(stack), -1)
+    tested = [_informative(s, norm, p) for (s, norm), p in zip(found, raw, strict=True)]
+    tested = [p for p in tested if p is not None]
+    if not tested:
+        return [_verdict(s, norm, None, None, np.ones(1)) for s, norm in found]
+    stack = np.stack(tested, axis=-1)
+    segments = stack.shape[1]
+    shares = [level] if segments == 1 else [level / 2, level / 2]
+    corrected = np.empty_like(stack)
+    strictest = np.empty(stack.shape[:2])
+    for place, share in zip((slice(0, 1), slice(1, None)), shares, strict=False):
+        part = stack[:, place]
+        flat = part.reshape(len(part), -1)
+        corrected[:, place] = (holm(flat) / share).reshape(part.shape)
         tests = np.maximum(np.isfinite(flat).sum(axis=-1), 1)
-        corrected = holm(flat).reshape(stack.shape)
-        adjusted = iter(np.moveaxis(corrected, -1, 0))
+        strictest[:, place] = (share / tests)[:, None]
+    ratios = iter(np.moveaxis(corrected, -1, 0))
     with np.errstate(all="ignore"):
         return [
-            _verdict(s, norm, p, None if p is None else next(adjusted), level, tests)
+            _verdict(s, norm, p, None if p is None else next(ratios), strictest)
             for (s, norm), p in zip(found, raw, strict=True)
         ]
+
+
+def _informative(series: Series, norm: Norm | None, p: Values | None) -> Values | None:
+    """Leave out tests that cannot fail by chance: nothing there, and never was in the baseline.
+
+    Under "nothing changed" such a share stays at 0, so it adds nothing to the chance of a false
+    alarm and need not be corrected for.
+    """
+    if p is None or norm is None or series.metric.scale is not Scale.ARCSINE:
+        return p
+    return np.where((series.value == 0) & (norm.whole == 0), np.nan, p)
 
 
 def _variance(series: Series, norm: Norm) -> Values:
@@ -165,24 +183,24 @@ def _verdict(
     series: Series,
     norm: Norm | None,
     p: Values | None,
-    adjusted: Values | None,
-    level: float,
-    tests: NDArray[np.int64],
+    ratio: Values | None,
+    strictest: Values,
 ) -> Judged:
+    """Judge one series; ``ratio`` is its corrected p-value over the level that it must not pass."""
     shape = series.value.shape
     nan = np.full(shape, np.nan)
     expected = nan if norm is None else np.broadcast_to(norm.expected, shape)
     effect = series.value - expected
     state = np.where(np.isfinite(series.value), _OK, _NOT)
     state = np.where((series.n_current == 0) & (state == _NOT), _TOO_FEW, state)
-    if p is None or adjusted is None or norm is None:
+    if p is None or ratio is None or norm is None:
         shown = nan if series.p_value is None else series.p_value
         return Judged(series, expected, nan, nan, shown, effect, _STATES[state])
     smallest = _smallest(series.metric, expected)
     worse = _worse(series.metric, effect) & (np.abs(effect) >= smallest)
     state = np.where(np.isnan(p) & (state == _OK), _TOO_FEW, state)
-    state = np.where((adjusted <= level) & worse, _ALARM, state)
-    lower, upper = _band(series, norm, expected, smallest, level / tests[:, None])
+    state = np.where((ratio <= 1) & worse, _ALARM, state)
+    lower, upper = _band(series, norm, expected, smallest, strictest)
     return Judged(series, expected, lower, upper, p, effect, _STATES[state])
 
 
