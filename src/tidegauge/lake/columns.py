@@ -23,6 +23,9 @@ ROW = "_row"
 #: The partition: the date of its event time (for points and profiles, the first of its month).
 DATE = "_date"
 OWN = (INGESTED_AT, BATCH, ROW, DATE)
+#: Of records, as they come from ingest: the model's version, and unknown fields as JSON.
+VERSION = "_version"
+EXTRA = "_extra"
 
 #: Tables with few rows a day, which would be all small files if each day had its own folder.
 _MONTHLY = frozenset({"points", "profiles"})

@@ -214,7 +214,33 @@ class Lake:
             terms.append(f"{DATE} >= '{partition_of(kind, start).isoformat()}'")
         if end is not None:
             terms.append(f"{DATE} <= '{end.isoformat()}'")
-        return sorted(handle.file_uris(file_pruning_predicate=" AND ".join(terms) or None))
+        found = handle.file_uris(file_pruning_predicate=" AND ".join(terms) or None)
+        # Each stands under its partition's folder. The rest is deltalake's own spelling of where
+        # the table is, which is no file name where that has spaces or the like.
+        base = self.uri(project, model, kind)
+        return sorted("/".join([base, *path.rsplit("/", 2)[-2:]]) for path in found)
+
+    def files_at_ends(self, project: str, model: str, kind: TableKind, column: str) -> list[str]:
+        """Return the files among which are the least and the greatest value of a column.
+
+        All files where the log does not tell the ranges of this column.
+        """
+        handle = self.table(project, model, kind)
+        if handle is None:
+            return []
+        actions: Any = pa.table(handle.get_add_actions(flatten=True))
+        least, greatest = f"min.{column}", f"max.{column}"
+        if not {least, greatest} <= set(actions.column_names):
+            return self.files(project, model, kind)
+        lows, highs = actions[least].to_pylist(), actions[greatest].to_pylist()
+        low = min((v for v in lows if v is not None), default=None)
+        high = max((v for v in highs if v is not None), default=None)
+        base = self.uri(project, model, kind)
+        return [
+            f"{base}/{path}"
+            for path, a, b in zip(actions["path"].to_pylist(), lows, highs, strict=True)
+            if a is None or b is None or a == low or b == high
+        ]
 
     def _slot(self, project: str, model: str, kind: TableKind) -> _Slot:
         with self._guard:

@@ -1,0 +1,197 @@
+"""The flusher: every entry reaches the lake exactly once, whatever fails on the way."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from tidegauge.lake.entries import Entry, EntryKind, JournalRequest
+from tidegauge.lake.flusher import Flushed, Flusher
+from tidegauge.lake.journal import Journal
+from tidegauge.lake.tables import Lake
+
+if TYPE_CHECKING:
+    from conftest import Rows
+
+
+def post(journal: Journal, table: pa.Table, kind: EntryKind = "records", model: str = "m") -> None:
+    entry = Entry("p", model, kind, table)
+    journal.append(JournalRequest("p", model, (entry,))).result(10)
+
+
+def ids(lake: Lake, kind: EntryKind = "records", model: str = "m") -> list[str]:
+    handle = lake.table("p", model, kind)
+    return [] if handle is None else sorted(handle.to_pyarrow_table()["prediction_id"].to_pylist())
+
+
+def test_a_flush_makes_one_commit_per_table_and_says_what_came(
+    journal: Journal, lake: Lake, rows: Rows
+) -> None:
+    news: list[list[Flushed]] = []
+    for i in range(20):
+        post(journal, rows.records([f"a{i}"], i))
+    post(journal, rows.labels({"a0": True, "a1": False}), "labels")
+    post(journal, rows.records(["x"], 5), model="other")
+    Flusher(journal, lake, on_flush=news.append).flush_now()
+    assert lake.table_version("p", "m", "records") == 1
+    by_model = {flushed.model: flushed for flushed in news[0]}
+    assert by_model["m"] == Flushed("p", "m", 20, 2, 0, rows.at(0), rows.at(19), 21)
+    assert by_model["other"].records == 1
+    assert (journal.depth(), len(news)) == (0, 1)
+
+
+def test_rows_keep_the_order_in_which_they_were_acknowledged(
+    journal: Journal, lake: Lake, rows: Rows
+) -> None:
+    post(journal, rows.records(["a", "b"]))
+    post(journal, rows.records(["c"]).append_column("extra", [["x"]]))
+    post(journal, rows.records(["d", "e"]))
+    Flusher(journal, lake).flush_now()
+    handle = lake.table("p", "m", "records")
+    assert handle is not None
+    order = [("_ingested_at", "ascending"), ("_batch", "ascending"), ("_row", "ascending")]
+    table = handle.to_pyarrow_table().sort_by(order)
+    assert table["prediction_id"].to_pylist() == list("abcde")
+    assert table["_batch"].to_pylist() == [1, 1, 2, 3, 3]
+    assert table["_row"].to_pylist() == [0, 1, 0, 0, 1]
+    assert table["extra"].to_pylist() == [None, None, "x", None, None]
+
+
+class Died(BaseException):
+    """Stands for the end of the process at one point."""
+
+
+@pytest.mark.parametrize("commits", [1, 2])
+def test_a_crash_between_commit_and_trim_stores_nothing_twice(
+    tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, commits: int
+) -> None:
+    path, root = tmp_path / "journal.db", tmp_path / "lake"
+    with Journal(path) as journal:
+        flusher = Flusher(journal, Lake(root))
+        for turn in range(commits):
+            post(journal, rows.records([f"a{turn}", f"b{turn}"]))
+            post(journal, rows.labels({f"a{turn}": True}), "labels")
+            with monkeypatch.context() as patch:
+                patch.setattr(journal, "trim", lambda upto: (_ for _ in ()).throw(Died()))
+                with pytest.raises(Died):
+                    flusher.flush_now()
+    with Journal(path) as journal:
+        post(journal, rows.records(["c"]))
+        assert journal.depth() == 2 * commits + 1
+        lake = Lake(root)
+        news = Flusher(journal, lake).flush_now()
+        assert ids(lake) == sorted(
+            ["c", *(f"{name}{turn}" for name in "ab" for turn in range(commits))]
+        )
+        assert ids(lake, "labels") == [f"a{turn}" for turn in range(commits)]
+        # What had come before the crash was never announced; it is now.
+        assert news[0].records == 2 * commits + 1
+        assert journal.depth() == 0
+
+
+def test_a_commit_that_fails_after_it_was_made_is_not_made_again(
+    journal: Journal, lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tidegauge.lake import tables
+
+    write: Callable[..., Any] = tables.write_deltalake
+
+    def made_and_failed(*args: Any, **kwargs: Any) -> None:
+        write(*args, **kwargs)
+        raise OSError("connection lost")
+
+    post(journal, rows.records(["a"]))
+    flusher = Flusher(journal, lake)
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "write_deltalake", made_and_failed)
+        assert flusher.flush_now() == []
+    assert journal.depth() == 1
+    flusher.flush_now()
+    assert (ids(lake), journal.depth()) == (["a"], 0)
+
+
+def test_a_table_that_cannot_be_written_does_not_hold_up_the_others(
+    journal: Journal, lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = lake.append
+
+    def broken_for_one(project: str, model: str, *args: Any, **kwargs: Any) -> int:
+        if model == "broken":
+            raise OSError("no space left")
+        return append(project, model, *args, **kwargs)
+
+    monkeypatch.setattr(lake, "append", broken_for_one)
+    flusher = Flusher(journal, lake, interval=0.01)
+    post(journal, rows.records(["a"]), model="broken")
+    post(journal, rows.records(["b"]))
+    news = flusher.flush_now()
+    assert [flushed.model for flushed in news] == ["m"]
+    assert ids(lake) == ["b"]
+    assert (flusher.failures, flusher.failing) == (1, {("p", "broken", "records"): 1})
+    assert journal.depth() == 1
+    monkeypatch.undo()
+    flusher.start()
+    post(journal, rows.records(["c"]), model="broken")
+    deadline = time.monotonic() + 10
+    while journal.depth() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    flusher.stop()
+    assert ids(lake, model="broken") == ["a", "c"]
+    assert flusher.failing == {}
+
+
+def test_entries_whose_types_differ_are_committed_one_after_the_other(
+    journal: Journal, lake: Lake, rows: Rows
+) -> None:
+    post(journal, rows.records(["a"]))
+    number_as_text = rows.records(["b"]).set_column(2, "age", pa.array(["41"]))
+    post(journal, number_as_text)
+    post(journal, rows.records(["c"]))
+    Flusher(journal, lake).flush_now()
+    assert ids(lake) == ["a", "b", "c"]
+    assert journal.depth() == 0
+
+
+def test_a_journal_put_back_from_a_copy_loses_nothing_new(tmp_path: Path, rows: Rows) -> None:
+    path, copy, lake = tmp_path / "journal.db", tmp_path / "copy.db", Lake(tmp_path / "lake")
+    with Journal(path) as journal:
+        post(journal, rows.records(["a"]))
+        Flusher(journal, lake).flush_now()
+    shutil.copy(path, copy)
+    with Journal(path) as journal:
+        for name in "bcd":
+            post(journal, rows.records([name]))
+        Flusher(journal, lake).flush_now()
+    shutil.copy(copy, path)
+    with Journal(path) as journal:
+        post(journal, rows.records(["e"]))
+        Flusher(journal, lake).flush_now()
+    assert ids(lake) == ["a", "b", "c", "d", "e"]
+
+
+def test_an_error_in_on_flush_is_not_the_flushers(journal: Journal, lake: Lake, rows: Rows) -> None:
+    post(journal, rows.records(["a"]))
+    Flusher(journal, lake, on_flush=lambda news: [][1]).flush_now()
+    assert (ids(lake), journal.depth()) == (["a"], 0)
+
+
+def test_the_thread_flushes_by_itself_and_once_more_at_the_end(
+    journal: Journal, lake: Lake, rows: Rows
+) -> None:
+    flusher = Flusher(journal, lake, interval=0.02)
+    flusher.start()
+    post(journal, rows.records(["a"]))
+    deadline = time.monotonic() + 10
+    while journal.depth() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ids(lake) == ["a"]
+    flusher.interval = 60
+    post(journal, rows.records(["b"]))
+    flusher.stop()
+    assert ids(lake) == ["a", "b"]
