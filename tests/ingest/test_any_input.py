@@ -5,7 +5,7 @@ import json
 import math
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tidegauge.errors import BadInput
@@ -137,6 +137,7 @@ def test_every_row_of_any_table_is_accepted_repeated_or_quarantined(table):
 def test_an_array_and_lines_hold_the_same_records(rows):
     lines = [json.dumps(row, allow_nan=False, default=str) for row in _finite(rows)]
     array = f"[{','.join(lines)}]".encode()
+    assume(rb"\ud" not in array)
     try:
         by_array = parse(array, "application/json")
     except BadInput:

@@ -6,6 +6,7 @@ import decimal
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tidegauge.errors import BadInput
@@ -252,6 +253,14 @@ def test_an_arrow_timestamp_without_a_zone_is_refused_as_a_whole(array):
         ("carrier", pa.array(["a", None], pa.large_string()), ["a", None]),
         ("carrier", pa.array(["a", None], pa.string_view()), ["a", None]),
         ("carrier", pa.array(["a", "b", None]).dictionary_encode(), ["a", "b", None]),
+        (
+            "carrier",
+            pa.DictionaryArray.from_arrays(
+                pa.array([0, None], pa.uint32()), pa.array(["a"], pa.string_view())
+            ),
+            ["a", None],
+        ),
+        ("carrier", pc.run_end_encode(pa.array(["a", "a", None])), ["a", "a", None]),
         ("carrier", pa.array([7, None]), ["7", None]),
         ("carrier", pa.array([7.0, float("nan"), None]), ["7", None, None]),
         ("carrier", pa.array([True, None]), ["true", None]),

@@ -5,6 +5,7 @@ import decimal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tidegauge.errors import EmptyInput, SchemaError
@@ -17,6 +18,13 @@ UTC = datetime.UTC
 
 def words(n: int, of: int) -> list[str]:
     return [f"w{i}" for i in RNG.integers(0, of, n)]
+
+
+def view_dictionary():
+    """As Polars hands on its categorical columns."""
+    values = pa.array(["a", "b"], pa.string_view())
+    indices = pa.array(RNG.integers(0, 2, N), pa.uint32())
+    return pa.DictionaryArray.from_arrays(indices, values)
 
 
 def column(values, name="x"):
@@ -39,6 +47,9 @@ def column(values, name="x"):
         (pa.array(words(N, 12), pa.large_string()), "categorical"),
         (pa.array([*words(N, 12), None], pa.string_view()), "categorical"),
         (pa.array(words(N, 12)).dictionary_encode(), "categorical"),
+        (view_dictionary(), "categorical"),
+        (pc.run_end_encode(pa.array(np.repeat(RNG.normal(size=N // 4), 4))), "numeric"),
+        (pa.array([1, 0] * (N // 2), pa.bool8()), "numeric"),
         (pa.array(RNG.integers(0, 9, N)).dictionary_encode(), "categorical"),
         (pa.array(words(N, 10_000)), "categorical"),
         (pa.array([datetime.datetime(2026, 1, 1, tzinfo=UTC)] * N), "datetime"),

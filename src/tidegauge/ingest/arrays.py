@@ -17,7 +17,7 @@ from tidegauge.ingest.raw import python_values
 from tidegauge.ingest.times import localized, outside_of_years
 from tidegauge.ingest.values import Converted, convert_values
 from tidegauge.schema import Column, ColumnType, Role
-from tidegauge.schema.arrow import TIMESTAMP, arrow_type, is_number, is_text, value_type
+from tidegauge.schema.arrow import TIMESTAMP, arrow_type, decoded, is_number, is_text
 
 
 def convert_array(array: Any, column: Column, zone: str) -> Converted:
@@ -51,26 +51,6 @@ def convert_array(array: Any, column: Column, zone: str) -> Converted:
     if fitting is not None:
         return Converted(fitting, [])
     return convert_values(python_values(plain), column, zone)
-
-
-def decoded(array: Any) -> Any:
-    """Return a column without its dictionary, run-end or extension encoding.
-
-    Examples
-    --------
-    >>> decoded(pa.chunked_array([pa.array(["a", "b"]).dictionary_encode()])).type
-    DataType(string)
-    """
-    while array.type != (inner := value_type(array.type)):
-        if pt.is_run_end_encoded(array.type):
-            array = pc.call_function("run_end_decode", [array])
-        elif isinstance(array.type, pa.BaseExtensionType):
-            storage = [getattr(chunk, "storage", chunk) for chunk in array.chunks]
-            plain: Any = array.type.storage_type
-            array = pa.chunked_array(storage, plain)
-        else:
-            array = array.cast(inner)
-    return array
 
 
 def require_zone(kind: Any, name: str) -> None:

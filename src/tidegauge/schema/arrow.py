@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 from tidegauge.schema.types import Column, ColumnType, Role, Schema
@@ -65,6 +66,40 @@ def value_type(kind: pa.DataType) -> Any:
             inner = inner.storage_type
         else:
             return inner
+
+
+def decoded(column: Any) -> Any:
+    """Return a column without dictionary, run-end or extension encoding, and text as string.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray
+
+    Examples
+    --------
+    >>> column = pa.chunked_array([pa.array(["a", "b"], pa.large_string()).dictionary_encode()])
+    >>> decoded(column).type
+    DataType(string)
+    """
+    kind: Any = column.type
+    if pt.is_string(kind):
+        return column
+    if pt.is_dictionary(kind):
+        chunks = [_values(chunk.dictionary).take(chunk.indices) for chunk in column.chunks]
+        inner = pa.string() if is_text(kind.value_type) else kind.value_type
+    elif isinstance(kind, pa.BaseExtensionType):
+        inner = kind.storage_type
+        chunks = [getattr(chunk, "storage", chunk) for chunk in column.chunks]
+    elif pt.is_run_end_encoded(kind):
+        inner = kind.value_type
+        chunks = [pc.call_function("run_end_decode", [chunk]) for chunk in column.chunks]
+    else:
+        return column.cast(pa.string()) if is_text(kind) else column
+    return decoded(pa.chunked_array(chunks, inner))
+
+
+def _values(dictionary: Any) -> Any:
+    return dictionary.cast(pa.string()) if is_text(dictionary.type) else dictionary
 
 
 def is_text(kind: pa.DataType) -> bool:

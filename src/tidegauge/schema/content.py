@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from tidegauge.schema.arrow import TIMESTAMP, column_type, is_text, value_type
+from tidegauge.schema.arrow import TIMESTAMP, column_type, decoded, is_text, value_type
 from tidegauge.schema.types import ColumnType
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}|$)")
@@ -55,18 +55,9 @@ class Content:
     @cached_property
     def values(self) -> Any:
         """The values that are not null, plain text and plain numbers where possible."""
-        column = self.raw
-        if pt.is_run_end_encoded(column.type):
-            column = pc.call_function("run_end_decode", [column])
-        inner = value_type(column.type)
-        if is_text(inner):
-            inner = pa.string()
-        elif pt.is_decimal(inner) or pt.is_float16(inner):
-            inner = pa.float64()
-        try:
-            plain = column if column.type == inner else column.cast(inner)
-        except pa.ArrowException:
-            plain = column
+        plain = decoded(self.raw)
+        if pt.is_decimal(plain.type) or pt.is_float16(plain.type):
+            plain = plain.cast(pa.float64())
         return plain.drop_null() if plain.null_count else plain
 
     @property
