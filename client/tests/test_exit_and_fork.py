@@ -143,7 +143,7 @@ def hammer(name):
     for n in itertools.count():
         if done: return
         client.log_one(f"{name}-{n}", {"x": float("nan")})
-threads = [threading.Thread(target=hammer, args=(name,)) for name in "ab"]
+threads = [threading.Thread(target=hammer, args=(name,), daemon=True) for name in "ab"]
 for thread in threads: thread.start()
 for worker in range(10):
     if os.fork() == 0:
@@ -162,6 +162,27 @@ print(client.stats.sent)
     assert sorted(children) == sorted(f"child{worker}" for worker in range(10))
     parents = [name for name in server.ids() if not name.startswith("child")]
     assert len(parents) == len(set(parents)) == int(result.stdout)
+
+
+def test_threads_that_fork_at_once_do_not_wait_for_each_other_for_ever(server):
+    run(
+        """
+import threading
+def fork(name):
+    for n in range(5):
+        if (child := os.fork()) == 0:
+            client.log_one(f"{name}{n}")
+            os._exit(0 if client.close(10) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        client.log_one(f"after {name}{n}")
+threads = [threading.Thread(target=fork, args=(name,)) for name in "abcd"]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+""",
+        server,
+    )
+    names = [f"{name}{n}" for name in "abcd" for n in range(5)]
+    assert sorted(server.ids()) == sorted(names + [f"after {name}" for name in names])
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver"])

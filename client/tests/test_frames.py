@@ -85,6 +85,18 @@ def test_a_large_dictionary_is_not_sent_again_with_every_slice(server, connect):
     assert max(request.size for request in server.requests) <= 200_000
 
 
+def test_batches_with_dictionaries_of_their_own_share_requests(server, connect):
+    categories = [("a", "b"), ("b", "c"), ("c", None)]
+    batches = [
+        pa.record_batch({"prediction_id": [f"x{n}", f"y{n}"], "c": pa.array(c).dictionary_encode()})
+        for n, c in enumerate(categories)
+    ]
+    client = connect()
+    client.log(pa.Table.from_batches(batches))
+    assert client.flush(10)
+    assert [row["c"] for row in server.rows()] == ["a", "b", "b", "c", "c", None]
+
+
 def test_a_frame_waits_for_room_rather_than_lose_rows(server, connect):
     server.vanish()
     client = connect(queue_records=10)

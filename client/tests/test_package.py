@@ -31,6 +31,21 @@ def test_importing_it_brings_nothing_heavy_along():
     assert not HEAVY & set(result.stdout.split())
 
 
+def test_the_first_record_imports_nothing(server):
+    script = """
+import sys, tidegauge_client
+client = tidegauge_client.Client(sys.argv[1], model="m", key="k", flush_interval=0)
+before = set(sys.modules)
+client.log_one("a", {"age": float("nan")})
+assert client.flush(10)
+print(*set(sys.modules) - before)
+"""
+    command = [sys.executable, "-c", script, server.url]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert server.ids() == ["a"]
+    assert result.stdout.split() == []
+
+
 def test_importing_it_takes_under_a_fifth_of_a_second():
     script = "import os, tidegauge_client; print(sum(os.times()[:2]))"
     seconds = [

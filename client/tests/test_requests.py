@@ -52,6 +52,17 @@ def test_a_label_goes_to_the_labels_without_a_version(server, connect):
     ]
 
 
+def test_what_is_said_outright_comes_before_a_feature_of_the_same_name(server, connect):
+    client = connect()
+    client.log_one("a1", {"prediction_id": "x", "score": 0, "age": 42}, score=1, timestamp="now")
+    client.log_one("a2", {"timestamp": "2026-01-01T00:00:00Z"})
+    assert client.flush(10)
+    assert server.rows() == [
+        {"prediction_id": "a1", "score": 1, "age": 42, "timestamp": "now"},
+        {"prediction_id": "a2", "timestamp": "2026-01-01T00:00:00Z"},
+    ]
+
+
 def test_a_prediction_without_a_time_is_of_now(server, connect):
     client = connect()
     client.log_one("a1")
@@ -76,6 +87,13 @@ def test_single_records_share_requests(server, connect):
     assert client.flush(10), "a flush does not wait for company"
     assert [len(request.rows) for request in server.requests] == [100, 100, 50]
     assert server.ids() == [f"p{number}" for number in range(250)]
+
+
+def test_a_queue_smaller_than_a_batch_does_not_wait_for_a_whole_one(server, connect):
+    client = connect(flush_interval=60, queue_records=10, batch_records=1_000)
+    assert client.log([{"prediction_id": str(n)} for n in range(100)], timeout=20) == 100
+    assert client.flush(10)
+    assert server.ids() == [str(n) for n in range(100)]
 
 
 def test_a_lone_record_leaves_after_the_flush_interval(server, connect):

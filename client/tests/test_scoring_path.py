@@ -155,6 +155,8 @@ def test_a_closed_client_drops_and_says_so(connect, warnings):
     [
         ({"url": "localhost:8420"}, "url must be like 'http://localhost:8420'"),
         ({"url": "http://"}, "url must be like"),
+        ({"model": ""}, "must not be empty"),
+        ({"key": "secret\n"}, "does it end in a line end"),
         ({"timezone": "Mars/Olympus"}, "'Mars/Olympus' is not known"),
         ({"queue_records": 0}, "queue_records must be at least 1"),
         ({"max_retries": -1}, "max_retries must not be negative"),

@@ -154,7 +154,7 @@ def _stream(table: Any) -> bytes:
             if sum(len(chunk.dictionary) for chunk in column.chunks) > table.num_rows:
                 values = column.cast(field.type.value_type).dictionary_encode()
                 table = table.set_column(index, field.name, values)
-    table = table.combine_chunks()
+    table = table.unify_dictionaries().combine_chunks()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

@@ -66,7 +66,7 @@ class Client:
     Raises
     ------
     ValueError
-        If the address, the zone or a limit makes no sense.
+        If the address, the key, the zone or a limit makes no sense.
 
     Examples
     --------
@@ -146,7 +146,7 @@ class Client:
             When it was made (a number: Unix seconds); now, if not given.
         **columns
             What else is known: ``score``, ``prediction``, ``latency_ms``, ``trace_id``, …. A column
-            here comes before a feature of the same name.
+            here comes before a feature of the same name, and so do the id and the time.
 
         Returns
         -------
@@ -156,7 +156,7 @@ class Client:
         try:
             record: dict[str, object] = {**features} if features else {}
             record.update(columns)
-            if timestamp is None:
+            if timestamp is None and "timestamp" not in record:
                 timestamp = datetime.now(UTC).isoformat()
             return self._queue_line("predictions", prediction_id, record, timestamp=timestamp)
         except Exception as error:
@@ -204,7 +204,8 @@ class Client:
         block : bool
             Wait for room in the queue, rather than drop what does not fit.
         timeout : float, optional
-            The most seconds to wait for room; what does not fit by then is dropped.
+            The most seconds to wait for room; what does not fit by then is dropped. By default as
+            long as it takes: if the server is away, until the retries of each request are used up.
 
         Returns
         -------
@@ -324,7 +325,8 @@ class Client:
     def _queue_line(
         self, kind: Kind, prediction_id: object, columns: dict[str, object], **times: object
     ) -> bool:
-        record = {"prediction_id": id_text(prediction_id), **columns}
+        record = {"prediction_id": None, **columns}
+        record["prediction_id"] = id_text(prediction_id)
         for column, moment in times.items():
             if moment is not None:
                 record[column] = event_time(moment, self._encoder.zone, column)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _senders: weakref.WeakSet[Sender] = weakref.WeakSet()
 _held: list[Sender] = []
+_forking = threading.Lock()
 
 
 def watch(sender: Sender) -> None:
@@ -42,6 +44,7 @@ def finish_with_multiprocessing() -> None:
 
 
 def _hold_all() -> None:
+    _forking.acquire()  # two threads may fork at once
     _held.extend(_senders)
     for sender in _held:
         sender.outbox.lock.acquire()
@@ -50,9 +53,12 @@ def _hold_all() -> None:
 def _release_all() -> None:
     while _held:
         _held.pop().outbox.lock.release()
+    _forking.release()
 
 
 def _begin_all_anew() -> None:
+    global _forking
+    _forking = threading.Lock()
     while _held:
         _held.pop().begin_anew_after_fork()
 

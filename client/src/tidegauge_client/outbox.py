@@ -55,6 +55,9 @@ class Outbox:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        # Half a queue is sent without waiting for a whole batch: else a small one would overflow.
+        self._enough_records = min(options.batch_records, max(1, options.queue_records // 2))
+        self._enough_bytes = min(options.batch_bytes, max(1, options.queue_bytes // 2))
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -118,14 +121,12 @@ class Outbox:
                     return None
                 kind = min(due, key=due.__getitem__, default=None)
                 if kind is not None and due[kind] <= now:
-                    lines = self._leave(self._lanes[kind], now)
+                    taken = self._leave(self._lanes[kind], now)
                     break
                 self._work.wait(due[kind] - now if kind is not None else None)
-        return (
-            lines
-            if isinstance(lines, Batch)
-            else Batch(kind, NDJSON, b"\n".join(lines), len(lines))
-        )
+        if isinstance(taken, Batch):
+            return taken
+        return Batch(kind, NDJSON, b"\n".join(taken), len(taken))
 
     def settle(self, batch: Batch, answer: Answer | None, why_dropped: str = "") -> None:
         """Book a batch that was taken: with the server's answer, or as dropped."""
@@ -206,7 +207,7 @@ class Outbox:
         )
 
     def _full(self, lane: Lane) -> bool:
-        return lane.records >= self._options.batch_records or lane.size >= self._options.batch_bytes
+        return lane.records >= self._enough_records or lane.size >= self._enough_bytes
 
     def _due(self, lane: Lane) -> float:
         """Return when the head of a lane should leave, on the monotonic clock."""

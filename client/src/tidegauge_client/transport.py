@@ -39,7 +39,7 @@ class Transport:
     Raises
     ------
     ValueError
-        If `url` is not a complete http or https address.
+        If `url` is not a complete http or https address, or a name or the key can't be sent.
     """
 
     def __init__(
@@ -57,14 +57,18 @@ class Transport:
             raise ValueError(f"url {url!r} is not an address: {error}") from None
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"url must be like 'http://localhost:8420', not {url!r}")
+        if not project or not model:
+            raise ValueError("project and model must not be empty")
         path = f"v1/projects/{quote(project, safe='')}/models/{quote(model, safe='')}"
         self.address = f"{url.rstrip('/')}/{path}"
         self._params = {} if version is None else {"version": version}
         self._headers = {"User-Agent": f"tidegauge-client/{__version__}"}
         if key is not None:
+            if not key.isascii() or not key.isprintable():
+                raise ValueError("key must be printable ASCII (does it end in a line end?)")
             self._headers["Authorization"] = f"Bearer {key}"
         self._timeout = timeout
-        self._tls = _tls()
+        self._certificates = _ready_to_send()
         self._http: httpx.Client | None = None
 
     def another(self) -> Transport:
@@ -134,19 +138,23 @@ class Transport:
     def _connection(self) -> httpx.Client:
         if self._http is None:
             self._http = httpx.Client(
-                headers=self._headers, timeout=self._timeout, verify=self._tls
+                headers=self._headers, timeout=self._timeout, verify=self._certificates
             )
         return self._http
 
 
 @cache
-def _tls() -> ssl.SSLContext:
-    """Return the certificates to trust.
+def _ready_to_send() -> ssl.SSLContext:
+    """Return the certificates to trust, and have all imported that a first request imports.
 
-    Loading them holds up every thread for tens of milliseconds, so it is done once, and when a
-    client is made: not with the first record, in the midst of scoring.
+    Both hold up every thread for tens of milliseconds, so they are done once, and when a client is
+    made: not with the first record, in the midst of scoring. And a fork while the sending thread
+    imports would leave the child with half a module, locked for ever.
     """
-    return httpx.create_ssl_context()
+    certificates = httpx.create_ssl_context()
+    httpx.Client(verify=certificates).close()
+    "localhost".encode("idna")
+    return certificates
 
 
 def _content(response: httpx.Response, address: str) -> dict[str, Any]:
@@ -191,7 +199,7 @@ def retry_after_seconds(header: str | None) -> float | None:
     """
     if header is None:
         return None
-    if header.strip().isdigit():
+    if header.strip().isdecimal():
         return float(header)
     try:
         moment = parsedate_to_datetime(header)
