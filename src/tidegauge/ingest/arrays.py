@@ -96,7 +96,18 @@ def _texts(array: Any, column: Column) -> Any:
     if pt.is_floating(kind):
         wide = array.cast(pa.float64())
         return _without_nan(wide).cast(pa.string())
-    return array.cast(pa.string()) if pt.is_boolean(kind) or pt.is_decimal(kind) else None
+    if pt.is_timestamp(kind):
+        return _time_texts(array)
+    simple = pt.is_boolean(kind) or pt.is_decimal(kind) or pt.is_date(kind) or pt.is_time(kind)
+    return array.cast(pa.string()) if simple else None
+
+
+def _time_texts(array: Any) -> Any:
+    """Write times as ISO 8601, those with a zone in UTC; needs no time zone data."""
+    kind = array.type
+    texts = array.cast(pa.int64()).cast(pa.timestamp(kind.unit)).cast(pa.string())
+    texts = pc.replace_substring(texts, " ", "T")
+    return texts if kind.tz is None else pc.binary_join_element_wise(texts, "Z", "")
 
 
 def _without_nan(array: Any) -> Any:

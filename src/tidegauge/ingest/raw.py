@@ -24,7 +24,7 @@ def json_text(value: object) -> str:
     >>> json_text({"a": float("nan"), "b": [1, None]})
     '{"a":"NaN","b":[1,null]}'
     """
-    plain = _plain(value)
+    plain = json_value(value)
     try:
         return orjson.dumps(plain).decode()
     except TypeError:
@@ -84,7 +84,14 @@ def python_values(column: Any) -> list[Any]:
     return [str(value) for value in column]
 
 
-def _plain(value: object) -> object:
+def json_value(value: object) -> object:
+    """Return a value as JSON has it; what JSON does not know as text.
+
+    Examples
+    --------
+    >>> json_value((bytes([1]), datetime.timedelta(seconds=90), float("inf")))
+    ['01', '0:01:30', 'Infinity']
+    """
     if isinstance(value, str | bool | None):
         return value
     if isinstance(value, int):
@@ -94,11 +101,11 @@ def _plain(value: object) -> object:
             return value
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
+        return {str(key): json_value(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [json_value(inner) for inner in value]
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
-        return _plain(float(value))
+        return json_value(float(value))
     return value.hex() if isinstance(value, bytes) else str(value)

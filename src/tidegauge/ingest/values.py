@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from tidegauge.ingest.raw import json_text, shown
+from tidegauge.ingest.raw import json_text, json_value, shown
 from tidegauge.ingest.times import Unfit, localized, outside_of_years, read_time
 from tidegauge.schema import Column, ColumnType, Role
 from tidegauge.schema.arrow import TIMESTAMP, arrow_type
@@ -175,7 +175,8 @@ def _text(value: Any, nested: bool = False) -> str:
     if isinstance(value, datetime.datetime | datetime.date | datetime.time | decimal.Decimal):
         return value.isoformat() if not isinstance(value, decimal.Decimal) else str(value)
     if nested:
-        return json_text(value)
+        plain = json_value(value)
+        return plain if isinstance(plain, str) else json_text(plain)
     raise Unfit(f"{shown(value)} is no single value; send text or null")
 
 
