@@ -20,6 +20,9 @@ from benchmarks.peers import PEERS, cpu_model, kept
 
 MB = 1_000_000
 
+BUSY = 0.5
+"""Load average before the first run above which nobody should believe the figures."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -151,6 +154,8 @@ def main() -> int:
     console.print(table_of(figures))
     load = f"load average {before:.1f} before, {os.getloadavg()[0]:.1f} after"
     console.print(f"{cpu_model()}, {os.cpu_count()} cores; {load}.")
+    if before > BUSY:
+        console.print(f"[yellow]The machine was busy (load above {BUSY:g}): measure again.[/]")
     if "peers" in options.only:
         console.print(
             "A peer ran once, when and where peers.json tells; its time is carried over to here "
