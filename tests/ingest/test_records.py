@@ -245,7 +245,7 @@ def test_an_arrow_timestamp_without_a_zone_is_refused_as_a_whole(array):
     [
         ("age", pa.array([1, None], pa.int8()), [1.0, None]),
         ("age", pa.array([2**60 + 1], pa.uint64()), [float(2**60)]),
-        ("age", pa.array([1.5], pa.float16()), [1.5]),
+        ("age", pa.array(np.array([1.5], np.float16)), [1.5]),
         ("age", pa.array([decimal.Decimal("1.25")]), [1.25]),
         ("age", pa.array(["NaN", "Infinity"])[1:], [float("inf")]),
         ("age", pa.array([3, 3]).dictionary_encode(), [3.0, 3.0]),
