@@ -31,13 +31,12 @@ def title(kind: Kind, alarms: Sequence[Alarm], label: str | None, width: timedel
     "'temp' drifted on 5 Jan 2026"
     """
     when = span(alarms, width)
-    columns = _columns(alarms)
     if kind is Kind.PERFORMANCE:
         return f"{_performance(alarms, label)} {when}"
     if kind is Kind.DRIFT:
-        return f"{columns} drifted {when}"
+        return f"{_columns(alarms)} drifted {when}"
     if kind is Kind.QUALITY:
-        return f"{columns} {_damage(alarms)} {when}"
+        return f"{_columns(alarms)} {_damage(alarms)} {when}"
     if kind is Kind.VOLUME:
         fewer = (alarms[0].effect or 0.0) < 0
         return f"{'Fewer' if fewer else 'More'} records than usual {when}"

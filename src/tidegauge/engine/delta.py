@@ -9,7 +9,7 @@ import deltalake
 import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 
-from tidegauge.engine.source import rebatch, refuse_duplicates
+from tidegauge.engine.source import plain_texts, rebatch, refuse_duplicates
 from tidegauge.errors import UnreadableSource
 
 
@@ -51,17 +51,7 @@ class DeltaSource:
         try:
             reader = QueryBuilder().register("t", self._table).execute(f"SELECT {wanted} FROM t")
             for batch in pa.RecordBatchReader.from_stream(reader):
-                yield from rebatch(_plain(pa.Table.from_batches([batch])))
+                yield from rebatch(plain_texts(pa.Table.from_batches([batch])))
         except (deltalake.exceptions.DeltaError, pa.ArrowException, OSError) as error:
             raise UnreadableSource(f"{self.path} cannot be scanned: {error}") from error
 
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Texts as plain strings; the scan may hand out views."""
-    fields = [
-        field.with_type(pa.string())
-        if pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type)
-        else field
-        for field in table.schema
-    ]
-    return table.cast(pa.schema(fields))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tidegauge.engine.source import rebatch, refuse_duplicates
+from tidegauge.engine.source import plain_texts, rebatch, refuse_duplicates
 from tidegauge.errors import BadInput
 
 
@@ -32,7 +32,7 @@ class FrameSource:
 
     def __init__(self, frame: Any, name: str) -> None:
         self.name = name
-        self._table = _table(frame, name)
+        self._table = plain_texts(_table(frame, name))
         refuse_duplicates(self._table.column_names, name)
         self.rows: int | None = len(self._table)
 

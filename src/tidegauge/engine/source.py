@@ -79,3 +79,21 @@ def rebatch(table: pa.Table, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]
     for at in range(0, len(table), rows):
         part = table.slice(at, rows).combine_chunks()
         yield from part.to_batches()
+
+
+def plain_texts(table: pa.Table) -> pa.Table:
+    """Return a table whose texts are plain strings; some libraries hand out views of them.
+
+    Examples
+    --------
+    >>> plain_texts(pa.table({"x": pa.array(["a"], pa.string_view())})).schema.field("x").type
+    DataType(string)
+    """
+    fields = [
+        field.with_type(pa.string())
+        if pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type)
+        else field
+        for field in table.schema
+    ]
+    schema = pa.schema(fields)
+    return table if schema.equals(table.schema) else table.cast(schema)

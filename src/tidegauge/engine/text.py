@@ -65,7 +65,7 @@ class CsvSource:
         texts = [f.name for f in self._schema if pa.types.is_string(f.type)]
         for name in texts:
             column = '"' + name.replace('"', '""') + '"'
-            row = self._connection.sql(
+            row = self._connection.execute(
                 f"SELECT count(try_cast(v AS DOUBLE)) / count(v), count(DISTINCT v), "
                 f"first(v ORDER BY i) FILTER (try_cast(v AS DOUBLE) IS NULL), "
                 f"min(i) FILTER (v IS NOT NULL AND try_cast(v AS DOUBLE) IS NULL) "

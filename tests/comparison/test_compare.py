@@ -1,0 +1,194 @@
+"""``tg.compare``: what a user hands in, what comes out, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tidegauge as tg
+from tidegauge.metrics.result import RESULT_SCHEMA
+
+
+def frame(seed: int, n: int = 3000, *, shift: float = 0.0, lost: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    score = rng.beta(2, 5, n)
+    age = rng.normal(40 + 20 * score, 10, n) + shift
+    return pd.DataFrame(
+        {
+            "prediction_id": [f"p{seed}-{i}" for i in range(n)],
+            "timestamp": pd.date_range("2026-01-05", periods=n, freq="10min", tz="UTC"),
+            "age": np.where(rng.random(n) < lost, np.nan, age),
+            "colour": rng.choice(["red", "green", "blue"], n),
+            "score": score,
+            "label": rng.random(n) < score,
+        }
+    )
+
+
+def test_nothing_changed_is_said_in_one_sentence() -> None:
+    report = tg.compare(frame(1), frame(2))
+    assert report.alarms == 0
+    assert report.verdict.startswith("No alarm")
+
+
+def test_what_changed_is_named_and_ranked_first() -> None:
+    report = tg.compare(frame(1), frame(2, shift=15, lost=0.2))
+    assert "'age'" in report.verdict
+    assert report.data.columns[0].name == "age"
+    assert report.alarms >= 2
+
+
+def test_pandas_polars_arrow_and_files_give_the_same_results(tmp_path: Path) -> None:
+    a, b = frame(1), frame(2, shift=5)
+    pq.write_table(pa.table(a), tmp_path / "a.parquet")
+    pq.write_table(pa.table(b), tmp_path / "b.parquet")
+    expected = tg.compare(a, b).results["value"].to_pylist()
+    for one, two in (
+        (pl.from_pandas(a), pl.from_pandas(b)),
+        (pa.table(a), pa.table(b)),
+        (tmp_path / "a.parquet", str(tmp_path / "b.parquet")),
+    ):
+        found = tg.compare(one, two).results["value"].to_pylist()
+        assert found == pytest.approx(expected, rel=1e-9, nan_ok=True)
+
+
+def test_the_frame_has_one_row_a_result_and_the_fields_of_the_contract() -> None:
+    table = tg.compare(frame(1), frame(2)).to_frame()
+    assert list(table.columns) == RESULT_SCHEMA.names
+    assert not table.duplicated(["metric", "column", "segment", "window_start"]).any()
+
+
+def test_windows_and_segments_have_results_of_their_own() -> None:
+    report = tg.compare(frame(1), frame(2), segments=["colour"], window="1d")
+    table = report.to_frame()
+    segments = {json.loads(s)["colour"] for s in table["segment"].dropna()}
+    assert segments >= {"red", "green", "blue"}
+    assert table["window_start"].nunique() == 21
+    rows = table[table["metric"] == "row_count"]
+    whole = rows[rows["segment"].isna()]["value"].sum()
+    assert whole == rows[rows["segment"].notna()]["value"].sum() == 3000
+
+
+def test_json_has_the_contracts_form_and_no_nan(tmp_path: Path) -> None:
+    report = tg.compare(frame(1), frame(2, shift=15))
+    saved = json.loads(
+        report.save(tmp_path / "r.json").read_text(), parse_constant=lambda c: pytest.fail(c)
+    )
+    assert saved["tidegauge"] == tg.__version__
+    assert saved["alarms"] == report.alarms == sum(r["state"] == "alarm" for r in saved["results"])
+    assert list(saved["results"][0]) == RESULT_SCHEMA.names
+
+
+def test_html_is_one_file_that_loads_nothing(tmp_path: Path) -> None:
+    text = tg.compare(frame(1), frame(2)).save(tmp_path / "r.html").read_text()
+    assert "age" in text
+    assert 'src="http' not in text
+    assert 'href="http' not in text
+    assert len(text) < 1_500_000
+
+
+def test_a_notebook_shows_the_report_itself() -> None:
+    assert "iframe" in tg.compare(frame(1), frame(2))._repr_html_()
+
+
+def test_performance_is_measured_where_labels_are() -> None:
+    current = frame(2)
+    current["label"] = np.random.default_rng(0).random(len(current)) < 0.9
+    table = tg.compare(frame(1), current).to_frame().set_index("metric")
+    assert table.loc["bias", "state"] == "alarm"
+    assert table.loc["bias", "basis"] == "final"
+
+
+def test_labels_may_be_missing_from_the_current_side() -> None:
+    report = tg.compare(frame(1), frame(2).drop(columns="label"))
+    assert any("'label'" in note for note in report.data.notes)
+    assert "bias" not in set(report.to_frame().query("state == 'ok'")["metric"])
+
+
+def test_naive_times_are_read_as_utc_and_the_report_says_so() -> None:
+    current = frame(2)
+    current["timestamp"] = current["timestamp"].dt.tz_localize(None)
+    report = tg.compare(frame(1), current, window="1d")
+    assert any("no zone" in note for note in report.data.notes)
+
+
+def test_a_schema_can_be_given_as_file_or_object(tmp_path: Path) -> None:
+    from tidegauge.schema import dump_schema
+
+    schema = tg.infer_schema(pa.table(frame(1)))
+    (tmp_path / "s.yaml").write_text(dump_schema(schema))
+    one = tg.compare(frame(1), frame(2), schema=schema).results
+    two = tg.compare(frame(1), frame(2), schema=tmp_path / "s.yaml").results
+    assert one.drop_columns(["computed_at"]).equals(two.drop_columns(["computed_at"]))
+
+
+@pytest.mark.parametrize("window", ["1", "d", "0d", "1.5h", "1y", ""])
+def test_a_window_that_is_no_width_is_refused(window: str) -> None:
+    with pytest.raises(tg.BadInput, match="is no width"):
+        tg.compare(frame(1), frame(2), window=window)
+
+
+def test_a_window_without_a_timestamp_is_refused() -> None:
+    a = frame(1).drop(columns="timestamp")
+    with pytest.raises(tg.BadInput, match="role timestamp"):
+        tg.compare(a, a, window="1d")
+
+
+def test_a_missing_column_is_named_with_the_nearest_there_is() -> None:
+    with pytest.raises(tg.BadInput, match=r"no column 'colour' \(did you mean 'color'\?\)"):
+        tg.compare(frame(1), frame(2).rename(columns={"colour": "color"}))
+
+
+def test_frames_without_a_common_column_are_refused() -> None:
+    with pytest.raises(tg.BadInput, match="no column in common"):
+        tg.compare(pd.DataFrame({"a": [1.0]}), pd.DataFrame({"b": [1.0]}))
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_empty_side_is_refused(side: int) -> None:
+    sides = [frame(1), frame(2)]
+    sides[side] = sides[side].iloc[:0]
+    with pytest.raises(tg.BadInput, match="no rows"):
+        tg.compare(*sides)
+
+
+def test_text_where_numbers_were_is_refused_with_an_example() -> None:
+    current = frame(2)
+    current["age"] = "unknown"
+    with pytest.raises(tg.BadInput, match=r"'age' should be numeric but holds 'unknown' \(row 1\)"):
+        tg.compare(frame(1), current)
+
+
+def test_a_few_texts_among_numbers_are_counted_and_judged() -> None:
+    current = frame(2)
+    current["age"] = ["unknown" if i % 20 == 0 else str(v) for i, v in enumerate(current["age"])]
+    table = tg.compare(frame(1), current).to_frame()
+    row = table[(table["metric"] == "type_error_share") & (table["column"] == "age")].iloc[0]
+    assert row["value"] == pytest.approx(0.05)
+    assert row["state"] == "alarm"
+
+
+def test_an_unknown_segment_column_is_refused_with_a_hint() -> None:
+    with pytest.raises(tg.BadInput, match="did you mean 'colour'"):
+        tg.compare(frame(1), frame(2), segments=["color"])
+
+
+def test_nothing_is_left_behind_when_a_report_cannot_be_written(tmp_path: Path) -> None:
+    report = tg.compare(frame(1), frame(2))
+    for name in ("r.pdf", "nowhere/r.html"):
+        with pytest.raises(tg.BadInput):
+            report.save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_row_constants_and_infinities_have_a_defined_result() -> None:
+    odd = pd.DataFrame({"x": [np.inf, -np.inf, np.nan, 1.0], "k": [5.0] * 4, "w": [None] * 4})
+    assert json.dumps(tg.compare(odd, odd).to_json(), allow_nan=False)
+    assert json.dumps(tg.compare(odd, odd.iloc[3:]).to_json(), allow_nan=False)
