@@ -88,7 +88,7 @@ class Baseline:
             parts = dict(zip(table["part"].to_pylist(), table["body"].to_pylist(), strict=True))
             about = json.loads(parts["about"])
             layout = Layout.loads(parts["layout"].decode())
-        except (pa.ArrowInvalid, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise UnreadableSource(f"this is no stored baseline: {error}") from error
         profile = profile_from_bytes(parts["profile"], layout)
         if parts["sample"]:

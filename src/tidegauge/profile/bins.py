@@ -322,9 +322,9 @@ def numeric_bins(
         tail = 0.5 ** np.arange(1, 10) / FINE_BINS
         levels = np.concatenate((tail, np.arange(1, FINE_BINS) / FINE_BINS, 1 - tail))
         inner = ordered[np.minimum((levels * len(ordered)).astype(np.int64), len(ordered) - 1)]
-    bounds = [np.nextafter(low, -np.inf), low, high]
-    if minimum is not None:
-        bounds.append(np.nextafter(minimum, -np.inf))
+    with np.errstate(over="ignore"):
+        below = np.nextafter([low, low if minimum is None else minimum], -np.inf)
+    bounds = [*below, low, high]
     if maximum is not None:
         bounds.append(maximum)
     edges = np.unique(np.concatenate((inner, bounds)))

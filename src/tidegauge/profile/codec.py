@@ -67,7 +67,7 @@ def profile_from_bytes(data: bytes, layout: Layout) -> Profile:
     try:
         table = pa.ipc.open_stream(data).read_all()
         meta = json.loads(table.schema.metadata[b"tidegauge"])
-    except (pa.ArrowInvalid, KeyError, TypeError) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise UnreadableSource(f"this is no stored profile: {error}") from error
     arrays: dict[str, dict[str, Array]] = {}
     for i in range(len(table)):

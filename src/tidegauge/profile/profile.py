@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tidegauge.errors import SchemaMismatch
 from tidegauge.profile.layout import Layout
-from tidegauge.profile.sample import SAMPLE_SIZE, smallest
+from tidegauge.profile.sample import SAMPLE_SIZE, smallest, together
 
 Array = NDArray[Any]
 
@@ -148,10 +148,7 @@ def merge_profiles(profiles: Iterable[Profile]) -> Profile:
             for name in held
         }
     samples = [p.sample for p in items if p.sample is not None]
-    sample = None
-    if samples:
-        together = pa.concat_tables(samples, promote_options="permissive")
-        sample = smallest(together, SAMPLE_SIZE)
+    sample = smallest(together(samples), SAMPLE_SIZE) if samples else None
     return replace(first, windows=windows, arrays=arrays, sample=sample)
 
 

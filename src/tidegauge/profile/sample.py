@@ -6,9 +6,13 @@ whole, and two versions that scored the same traffic hold the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from tidegauge.profile.columns import encode
 
 #: Rows kept of each window.
 SAMPLE_SIZE = 2_000
@@ -36,12 +40,56 @@ def smallest(rows: pa.Table, k: int) -> pa.Table:
     """
     if len(rows) == 0:
         return rows
-    windows = rows["_window"].to_numpy()
-    order = np.lexsort((rows["_hash"].to_numpy(), windows))
+    return rows.take(pa.array(_lowest(rows["_window"].to_numpy(), rows["_hash"].to_numpy(), k)))
+
+
+def _lowest(windows: NDArray[np.int64], hashes: NDArray[np.uint64], k: int) -> NDArray[np.int64]:
+    """Places of the k smallest hashes of each window, by window and hash."""
+    order = np.lexsort((hashes, windows))
     ordered = windows[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
     rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
-    return rows.take(pa.array(order[rank < k]))
+    lowest: NDArray[np.int64] = order[rank < k]
+    return lowest
+
+
+def together(parts: Sequence[pa.Table]) -> pa.Table:
+    """Stack samples, whatever the types of their columns.
+
+    Types that have a common one are promoted to it; a column of others becomes text.
+
+    Examples
+    --------
+    >>> parts = [pa.table({"x": [1]}), pa.table({"x": ["a"], "y": [True]})]
+    >>> together(parts).to_pylist()
+    [{'x': '1', 'y': None}, {'x': 'a', 'y': True}]
+    """
+    fields: dict[str, list[pa.Field]] = {}
+    for part in parts:
+        for field in part.schema:
+            fields.setdefault(field.name, []).append(field)
+    mixed = [name for name, held in fields.items() if not _promotable(held)]
+    for name in mixed:
+        parts = [_with_texts(part, name) for part in parts]
+    return pa.concat_tables(parts, promote_options="permissive")
+
+
+def _promotable(fields: list[pa.Field]) -> bool:
+    if all(field.type == fields[0].type for field in fields):
+        return True
+    try:
+        pa.unify_schemas([pa.schema([field]) for field in fields], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return False
+    return True
+
+
+def _with_texts(part: pa.Table, name: str) -> pa.Table:
+    at = part.schema.get_field_index(name)
+    if at < 0:
+        return part
+    texts = encode(part.column(at).combine_chunks()).dictionary_decode()
+    return part.set_column(at, name, texts)
 
 
 class Sampler:
@@ -80,6 +128,8 @@ class Sampler:
         rows = np.flatnonzero(hashes <= limits[codes])
         if rows.size == 0:
             return
+        if rows.size > self.k:
+            rows = np.sort(rows[_lowest(windows[rows], hashes[rows], self.k)])
         part = pa.Table.from_batches([batch]).take(pa.array(rows))
         part = part.append_column("_window", pa.array(windows[rows]))
         self._parts.append(part.append_column("_hash", pa.array(hashes[rows])))
@@ -88,7 +138,7 @@ class Sampler:
             self._prune()
 
     def _prune(self) -> None:
-        kept = smallest(pa.concat_tables(self._parts, promote_options="permissive"), self.k)
+        kept = smallest(together(self._parts), self.k)
         self._parts, self._held = [kept], len(kept)
         windows = kept["_window"].to_numpy()
         hashes = kept["_hash"].to_numpy()
