@@ -22,10 +22,13 @@ NOW = datetime(2013, 12, 31, 6, 12, tzinfo=UTC)
 START = datetime(2013, 4, 1, tzinfo=UTC)
 CHROMIUM = Path("/usr/bin/chromium")
 
+#: Name, unit, least and greatest value.
 _NUMERIC = (
-    ("temp", "°F"), ("dewp", "°F"), ("humid", "share"), ("wind_speed", "mph"), ("wind_gust", "mph"),
-    ("precip", "in"), ("pressure", "hPa"), ("visib", "mi"), ("distance", "mi"), ("air_time", "min"),
-    ("sched_hour", "h"), ("seats", None), ("plane_age", "years"), ("dep_minute", "min"),
+    ("temp", "°F", 10, 100), ("dewp", "°F", -10, 80), ("humid", "%", 10, 100),
+    ("wind_speed", "mph", 0, 45), ("wind_gust", "mph", 10, 70), ("precip", "in", 0, 1.2),
+    ("pressure", "hPa", 983, 1043), ("visib", "mi", 0, 10), ("distance", "mi", 0, 5000),
+    ("air_time", "min", 20, 700), ("sched_hour", "h", 0, 24), ("seats", None, 0, 450),
+    ("plane_age", "years", 0, 57), ("dep_minute", "min", 0, 60),
 )  # fmt: skip
 _WORDS = {
     "carrier": ("UA", "B6", "EV", "DL", "AA", "MQ", "US", "9E", "WN", "VX", "FL", "AS"),
@@ -57,10 +60,15 @@ def bell(n: int, centre: float, width: float) -> tuple[float, ...]:
 
 
 def numeric_column(
-    rng: random.Random, name: str, unit: str | None, shift: float, **about: Any
+    rng: random.Random,
+    name: str,
+    unit: str | None,
+    shift: float,
+    ends: tuple[float, float] = (0.0, 1.0),
+    **about: Any,
 ) -> ColumnReport:
     """A numeric column that moved by so much of its range."""
-    low, span = rng.choice((0.0, -20.0, 950.0)), rng.choice((1.0, 60.0, 400.0))
+    low, span = ends[0], ends[1] - ends[0]
     edges = tuple(low + span * at / 30 for at in range(31))
     centre, width = rng.uniform(0.35, 0.6), rng.uniform(0.08, 0.2)
     then, now = bell(30, centre, width), bell(30, centre + shift, width)
@@ -141,9 +149,7 @@ def _column(
             Result("distinct_count", value=float(len(histogram.labels)), unit="values", **about),
         ]
     alarms = sum(result.state is State.ALARM for result in shown)
-    return ColumnReport(
-        name, kind, role, unit, headline, tuple(shown), alarms, impact, histogram
-    )
+    return ColumnReport(name, kind, role, unit, headline, tuple(shown), alarms, impact, histogram)
 
 
 def performance(bad: bool = True) -> tuple[Result, ...]:
@@ -192,9 +198,9 @@ def comparison(
             name = name if at < 24 else f"{name}_{at}"
             one = word_column(rng, name, labels, shift, impact=impact, **few, **missing)
         else:
-            name, unit = _NUMERIC[at % len(_NUMERIC)]
+            name, unit, *ends = _NUMERIC[at % len(_NUMERIC)]
             name = name if at < len(_NUMERIC) else f"{name}_{at // len(_NUMERIC)}"
-            one = numeric_column(rng, name, unit, shift, impact=impact, **few, **missing)
+            one = numeric_column(rng, name, unit, shift, tuple(ends), impact=impact, **few, **missing)
         made.append(one)
     shown = performance(bad=not quiet)
     every = [result for one in made for result in one.results] + list(shown)
@@ -221,9 +227,7 @@ def comparison(
     return ReportData(**fields | about)
 
 
-def windowed(
-    columns: int = 12, windows: int = 30, values: int = 5, metrics: int = 3
-) -> ReportData:
+def windowed(columns: int = 12, windows: int = 30, values: int = 5, metrics: int = 3) -> ReportData:
     """A comparison by day and by carrier, with an incident in its second half."""
     rng = random.Random(3)
     whole = comparison(columns)
@@ -253,7 +257,9 @@ def windowed(
             for result in whole.performance:
                 drop = 0.9 if bad and at in (0, 1) and result.lower is not None else 1.0
                 count = result.metric == "row_count"
-                value = n * 1.0 if count else (result.expected or 0) * rng.uniform(0.98, 1.02) * drop
+                value = (
+                    n * 1.0 if count else (result.expected or 0) * rng.uniform(0.98, 1.02) * drop
+                )
                 state = State.ALARM if drop < 1 and not count else State.OK
                 bounds = {"lower": 600.0, "upper": 1100.0, "expected": 850.0} if count else {}
                 every.append(

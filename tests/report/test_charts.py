@@ -70,8 +70,11 @@ def specs() -> Iterator[tuple[str, dict[str, Any]]]:
                       "missing": missing}.items():  # fmt: skip
         yield f"distribution-{name}", charts.distribution(one, name="age", unit="years", alarm=True)
     yield "distribution-dates", charts.distribution(even, name="seen", dates=True)
-    yield "timeline", charts.timeline(
-        points(), title="roc_auc", marks=marks(), second=points(), names=("1", "2"), brush=True
+    yield (
+        "timeline",
+        charts.timeline(
+            points(), title="roc_auc", marks=marks(), second=points(), names=("1", "2"), brush=True
+        ),
     )
     yield "timeline-empty", charts.timeline([], title="rows", unit="rows", zero=True)
     yield "timeline-share", charts.timeline(points(3), title="missing_share", unit="share")

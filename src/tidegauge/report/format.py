@@ -1,7 +1,7 @@
 """How numbers, units and times are written, for every page, report and terminal.
 
-Three significant digits, thin spaces between thousands and before units, ``—`` for none, a true
-minus sign. Times are UTC.
+At most three significant digits, thin spaces between thousands and before units, ``—`` for
+none, a true minus sign. Times are UTC.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
 def number(value: float | None) -> str:
-    """Write a number with three significant digits.
+    """Write a number with at most three significant digits.
 
     Examples
     --------
@@ -37,6 +37,7 @@ def number(value: float | None) -> str:
         return "0"
     if size < 1e-4 or size >= 1e9:
         mantissa, exponent = f"{size:.2e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
         text = f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
     elif size < 1000 and float(size).is_integer():
         text = str(int(size))
@@ -46,8 +47,8 @@ def number(value: float | None) -> str:
         if rounded >= 1000:
             text = f"{rounded:,.0f}".replace(",", THIN)
         else:
-            digits = max(0, 2 - math.floor(math.log10(rounded)))
-            text = f"{rounded:.{digits}f}"
+            text = f"{rounded:.{max(0, digits)}f}"
+            text = text.rstrip("0").rstrip(".") if "." in text else text
     return f"−{text}" if value < 0 else text
 
 
@@ -85,7 +86,7 @@ def duration(seconds: float | None) -> str:
     Examples
     --------
     >>> duration(0.0123), duration(90), duration(7200), duration(86400 * 3)
-    ('12.3\u202fms', '1.50\u202fmin', '2\u202fh', '3\u202fd')
+    ('12.3\u202fms', '1.5\u202fmin', '2\u202fh', '3\u202fd')
     """
     if seconds is None or not math.isfinite(seconds):
         return NONE

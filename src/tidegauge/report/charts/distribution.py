@@ -122,8 +122,17 @@ def distribution(
         if histogram.labels
         else _steps(histogram, name, unit, alarm, dates, sides)
     )
+    spec["usermeta"] = _taken(histogram, sides, dates)
     spec["description"] = f"Distribution of {name}: {sides[1]} over {sides[0]}"
     return spec
+
+
+def _taken(histogram: Histogram, sides: tuple[str, str], dates: bool) -> dict[str, Any]:
+    """Say how the rows are called by whoever takes them along."""
+    if histogram.labels:
+        return {"columns": {"v": "value", "r": sides[0], "c": sides[1]}}
+    columns = {"a": "from", "b": "to", "r": sides[0], "c": sides[1]}
+    return {"columns": columns, "whole": "b", "times": ["a", "b"] if dates else []}
 
 
 def _color(sides: tuple[str, str], alarm: bool) -> dict[str, Any]:

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from tidegauge.report.charts.ink import ink
-from tidegauge.report.charts.spec import COUNT, WINDOW, Spec, chart, hover, millis, time_axis
+from tidegauge.report.charts.spec import COUNT, WINDOW, Spec, chart, hover, millis, taken, time_axis
 
 _ROW = 20
+_TAKEN = {"r": "row", "s": "state", "n": "alarms", "m": "n_current", "w": "worst"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def heatmap(cells: Sequence[HeatCell], *, rows: str, columns: str = "window") ->
         f"State of each {rows} by {columns}",
         _ROW * max(len(order), 1),
         data={"values": values},
+        usermeta=taken(_TAKEN) if timed else {"columns": {"x": columns, **_TAKEN}},
         layer=[
             {
                 "transform": steps,
@@ -134,6 +136,10 @@ def heatmap(cells: Sequence[HeatCell], *, rows: str, columns: str = "window") ->
                     "stroke": {
                         "condition": {"test": "datum.s == 'alarm'", "value": ink("paper")},
                         "value": ink("unknown"),
+                    },
+                    "fill": {
+                        "condition": {"test": "datum.s == 'alarm'", "value": ink("paper")},
+                        "value": ink("band"),
                     },
                 },
             },

@@ -17,6 +17,7 @@ from tidegauge.report.charts.spec import (
     lit,
     millis,
     rounded,
+    taken,
     time_axis,
     titled,
 )
@@ -83,7 +84,8 @@ def quantile_ribbon(
     for layer in layers[:3]:
         layer["encoding"]["x"] = time_axis("t")
     description = f"Quantiles of {name} over time: 5 to 95 %, 25 to 75 % and median"
-    return chart(description, height, data={"values": rows}, layer=layers)
+    about = taken({level: level for level in _LEVELS})
+    return chart(description, height, data={"values": rows}, layer=layers, usermeta=about)
 
 
 def share_ribbon(
@@ -141,6 +143,7 @@ def share_ribbon(
         height,
         data={"values": rows},
         transform=[{"calculate": WINDOW, "as": "window"}],
+        usermeta=taken({"v": "value", "p": "share"}),
         mark={"type": "rect", "stroke": ink("paper"), "strokeWidth": 0.6},
         encoding={
             "x": time_axis("a"),

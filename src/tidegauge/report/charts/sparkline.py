@@ -49,8 +49,8 @@ def sparkline(
 
     Examples
     --------
-    >>> sparkline([0.1, 0.2, 0.9], states=["ok", "ok", "alarm"], label="ks")[:35]
-    '<svg class="spark" role="img" width='
+    >>> sparkline([0.1, 0.2, 0.9], states=["ok", "ok", "alarm"], label="ks")[:29]
+    '<svg class="spark" role="img"'
     """
     n = len(values)
     keep = _thinned(values, states)

@@ -104,6 +104,15 @@ def lit(opacity: float = 0.08) -> dict[str, Any]:
     return {"condition": {"param": "hover", "empty": False, "value": opacity}, "value": 0}
 
 
+#: How the keys of a row of a window are called by whoever takes it along.
+WINDOW_KEYS = {"a": "window_start", "b": "window_end"}
+
+
+def taken(columns: dict[str, str]) -> dict[str, Any]:
+    """Return what a specification says of its rows: their columns' names, a window first."""
+    return {"columns": {**WINDOW_KEYS, **columns}, "times": list(WINDOW_KEYS)}
+
+
 def time_axis(field: str) -> dict[str, Any]:
     """Return the horizontal channel of milliseconds in UTC."""
     return {

@@ -21,6 +21,7 @@ from tidegauge.report.charts.spec import (
     lit,
     millis,
     rounded,
+    taken,
     time_axis,
     titled,
 )
@@ -29,6 +30,15 @@ from tidegauge.report.format import interval
 _HEIGHT = 180
 #: How each basis of a performance value is drawn: dashes, and whether its points are open.
 _DASHES = {"final": [1, 0], "partial": [7, 2], "estimated": [3, 3]}
+_TAKEN = {
+    "v": "value",
+    "e": "expected",
+    "l": "lower",
+    "u": "upper",
+    "n": "n_current",
+    "s": "state",
+    "k": "basis",
+}
 
 
 @dataclass(frozen=True)
@@ -112,7 +122,7 @@ def timeline(
     first = layers[0]["encoding"].setdefault("y", {"datum": low})
     first |= {"scale": domain, "axis": axis or {"title": titled(title, unit)}}
     spread = f"{title} from {_span(results)}" if rows else f"{title}: no windows"
-    return chart(spread, height, data={"values": rows}, layer=layers)
+    return chart(spread, height, data={"values": rows}, layer=layers, usermeta=taken(_TAKEN))
 
 
 def _span(results: Sequence[Result]) -> str:

@@ -10,5 +10,4 @@ extend(transforms, data, view, encode);
 export { compile } from "vega-lite";
 export { View } from "vega-view";
 export { parse } from "vega-parser";
-export { locale } from "vega-format";
 export { expressionInterpreter } from "vega-interpreter";

@@ -1,0 +1,119 @@
+"""A comparison as one offline HTML file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegauge.metrics.registry import Family, all_metrics
+from tidegauge.metrics.result import Result, State
+from tidegauge.report.charts import Spec, timeline
+from tidegauge.report.data import ReportData
+from tidegauge.report.environment import environment
+from tidegauge.report.sections.columns import ColumnGroup, column_groups, metric_names
+from tidegauge.report.sections.embedded import embedded
+from tidegauge.report.sections.heat import columns_by_window, segment_maps
+from tidegauge.report.sections.tables import as_results, segment_name, segmented, worst
+from tidegauge.report.sections.tracks import tracks, window_count
+from tidegauge.report.states import shown_state
+
+_MOST_TIMELINES = 6
+_MOST_WINDOWS_DRAWN = 400
+_WORST_SEGMENTS = 15
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """One model-level metric over windows."""
+
+    metric: str
+    spec: Spec
+
+
+def render_report(data: ReportData) -> str:
+    """Draw a comparison as one HTML file that loads nothing from anywhere.
+
+    Parameters
+    ----------
+    data : ReportData
+
+    Returns
+    -------
+    str
+        A whole document, at most about 1.5 MB for 50 columns.
+    """
+    groups = column_groups(data)
+    performance = of_family(data, Family.PERFORMANCE)
+    ranked = performance + [one for one in data.performance if one not in performance]
+    template = environment().get_template("report/report.html")
+    return template.render(
+        data=data,
+        home="",
+        static=None,
+        status=overall_state(data),
+        groups=groups,
+        facts=_facts(groups),
+        performance=performance,
+        judged=[one for one in ranked if shown_state(one) != "shown"],
+        shown=[one for one in ranked if shown_state(one) == "shown"],
+        over_time=_over_time(data),
+        windows=window_count(data.results) if data.window else 0,
+        when=columns_by_window(data.results) if data.window else None,
+        maps=segment_maps(data.results, data.segments),
+        worst_segments=as_results(worst(segmented(data.results), _WORST_SEGMENTS)),
+        segment_name=segment_name,
+        results=embedded(data.results),
+        metrics=metric_names(data),
+    )
+
+
+def overall_state(data: ReportData) -> str:
+    """Return the one state that answers "is it working?".
+
+    Parameters
+    ----------
+    data : ReportData
+
+    Returns
+    -------
+    str
+        ``alarm``; ``too_few`` where nothing could be judged; else ``ok``.
+    """
+    if data.alarms > 0:
+        return "alarm"
+    judged = [one.headline.state for one in data.columns if one.headline]
+    judged += [one.state for one in data.performance]
+    return "ok" if State.OK in judged else "too_few"
+
+
+def of_family(data: ReportData, family: Family) -> list[Result]:
+    """Return the model-level results of one family."""
+    known = all_metrics()
+    return [
+        one
+        for one in data.performance
+        if (known[one.metric].family if one.metric in known else Family.PERFORMANCE) is family
+    ]
+
+
+def _facts(groups: list[ColumnGroup]) -> list[tuple[str, int, str]]:
+    """State, how many columns, and where they stand: for the line under the verdict."""
+    out: dict[str, tuple[str, int, str]] = {}
+    for group in groups:
+        _, known, where = out.get(group.state, ("", 0, f"#columns-{group.key}"))
+        out[group.state] = (group.state, known + len(group.rows), where)
+    return list(out.values())
+
+
+def _over_time(data: ReportData) -> list[OverTime]:
+    if not data.window:
+        return []
+    judged = sorted(data.performance, key=lambda one: shown_state(one) == "shown")
+    ranked = list(dict.fromkeys(one.metric for one in judged))
+    units = {one.metric: one.unit for one in data.performance}
+    found = tracks(data.results, {("", metric) for metric in ranked[:_MOST_TIMELINES]})
+    return [
+        OverTime(metric, timeline(track.results()[-_MOST_WINDOWS_DRAWN:], title=metric, unit=unit))
+        for metric in ranked[:_MOST_TIMELINES]
+        if (track := found.get(("", metric))) is not None
+        for unit in (units[metric],)
+    ]

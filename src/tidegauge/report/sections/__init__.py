@@ -1,0 +1,1 @@
+"""What each part of a report shows: from ``ReportData`` to the values that templates print."""

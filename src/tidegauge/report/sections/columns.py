@@ -1,0 +1,257 @@
+"""The columns of a comparison, a row each, grouped by what a reader has to do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from tidegauge.metrics.registry import Family, all_metrics
+from tidegauge.metrics.result import Result, State
+from tidegauge.report.charts import (
+    Spec,
+    distribution,
+    outline,
+    quantile_ribbon,
+    sparkline,
+    timeline,
+)
+from tidegauge.report.data import ColumnReport, ReportData
+from tidegauge.report.format import share
+from tidegauge.report.sections.tracks import Key, Track, moment, tracks
+
+#: Windows drawn in full, over all columns: beyond it a column keeps its sparkline.
+_MOST_POINTS = 4000
+#: Below this share of the score's spread a shift is said to do no harm.
+_HARDLY = 0.01
+#: What stands for that spread where it is not known, for scores of 0–1.
+_SPREAD = 0.1
+_LEVELS = ("p05", "p25", "median", "p75", "p95")
+
+
+@dataclass(frozen=True)
+class ColumnRow:
+    """One column as it is shown.
+
+    Parameters
+    ----------
+    key : str
+        Its id in the page.
+    column : ColumnReport
+    state : str
+    missing : Result or None
+    picture, trend : Markup
+        Inline SVG: the two distributions, and the headline over windows.
+    outside : str
+        What lies beyond the drawn range, in words.
+    chart, over_time, spread : dict or None
+        Vega-Lite: the distributions, the headline over windows, the quantiles over windows.
+    """
+
+    key: str
+    column: ColumnReport
+    state: str
+    missing: Result | None
+    picture: Markup
+    trend: Markup
+    outside: str
+    chart: Spec | None
+    over_time: Spec | None
+    spread: Spec | None
+
+
+@dataclass(frozen=True)
+class ColumnGroup:
+    """Columns of one state.
+
+    Parameters
+    ----------
+    key : str
+        ``harm``, ``drift`` (without harm), ``few`` or ``quiet``.
+    state : str
+        ``alarm``, ``too_few`` or ``ok``.
+    title, about : str
+    rows : tuple of ColumnRow
+    """
+
+    key: str
+    state: str
+    title: str
+    about: str
+    rows: tuple[ColumnRow, ...]
+
+
+_GROUPS = (
+    ("harm", "alarm", "Alarms", "What matters most first. A row opens to its distributions."),
+    ("drift", "alarm", "Drift without harm", "It moved, but this alone hardly moves the score."),
+    ("few", "too_few", "Too few to judge", "Not a pass: there are too few records to say."),
+    ("quiet", "ok", "Quiet", "Within their bands."),
+)
+
+
+def state_of(column: ColumnReport) -> str:
+    """Return the state that a column is shown in."""
+    if column.alarms > 0:
+        return "alarm"
+    if column.headline is None:
+        return "not_applicable"
+    return str(column.headline.state)
+
+
+def harmless_below(data: ReportData) -> float | None:
+    """Return the impact, in the score's unit, below which drift is said to do no harm.
+
+    ``None`` where nothing is known of the score's spread.
+    """
+    for column in data.columns:
+        if column.role in ("score", "prediction"):
+            for result in column.results:
+                if result.metric == "std" and result.value:
+                    return _HARDLY * (result.expected or result.value)
+    return None if data.task == "regression" else _HARDLY * _SPREAD
+
+
+def group_of(column: ColumnReport, harmless: float | None = None) -> str:
+    """Return the key of the group that a column stands in.
+
+    Parameters
+    ----------
+    column : ColumnReport
+    harmless : float or None
+        See :func:`harmless_below`.
+    """
+    state = state_of(column)
+    if state == "alarm":
+        return "drift" if _only_drifted(column, harmless) else "harm"
+    return "few" if state == "too_few" else "quiet"
+
+
+def _only_drifted(column: ColumnReport, harmless: float | None) -> bool:
+    """Whether all that a column did is to drift, and the score hardly moves with it."""
+    if harmless is None or column.impact is None or not abs(column.impact) < harmless:
+        return False
+    known = all_metrics()
+    alarms = [one.metric for one in column.results if one.state is State.ALARM]
+    return all(name in known and known[name].family is Family.DRIFT for name in alarms)
+
+
+def column_groups(data: ReportData) -> list[ColumnGroup]:
+    """Return the groups that have any column."""
+    over = _tracks(data)
+    harmless = harmless_below(data)
+    budget = _MOST_POINTS
+    rows: dict[str, list[ColumnRow]] = {key: [] for key, *_ in _GROUPS}
+    grouped = [(group_of(column, harmless), at, column) for at, column in enumerate(data.columns)]
+    for group, at, column in sorted(grouped, key=lambda one: one[0] != "harm"):
+        track = over.get((column.name, column.headline.metric)) if column.headline else None
+        cost = len(track.starts) * 2 if track else 0
+        full = track is not None and cost <= budget and group in ("harm", "drift")
+        budget -= cost if full else 0
+        rows[group].append(_row(at, column, track, over, full=full))
+    return [
+        ColumnGroup(key, state, title, about, tuple(rows[key]))
+        for key, state, title, about in _GROUPS
+        if rows[key]
+    ]
+
+
+def _tracks(data: ReportData) -> dict[Key, Track]:
+    if not data.window:
+        return {}
+    wanted = {(one.name, one.headline.metric) for one in data.columns if one.headline}
+    alarmed = [one.name for one in data.columns if state_of(one) == "alarm"]
+    wanted |= {(name, level) for name in alarmed for level in _LEVELS}
+    return tracks(data.results, wanted)
+
+
+def _row(
+    at: int,
+    column: ColumnReport,
+    track: Track | None,
+    over: Mapping[Key, Track],
+    *,
+    full: bool,
+) -> ColumnRow:
+    drifted = column.headline is not None and column.headline.state is State.ALARM
+    key = f"c{at}"
+    return ColumnRow(
+        key=key,
+        column=column,
+        state=state_of(column),
+        missing=next((one for one in column.results if one.metric == "missing_share"), None),
+        picture=Markup(
+            outline(
+                column.histogram,
+                label=f"distributions of {column.name}",
+                key=f"o{at}",
+                alarm=drifted,
+            )
+        ),
+        trend=_trend(column, track),
+        outside=_outside(column),
+        chart=_chart(column, alarm=drifted),
+        over_time=timeline(track.results(), title=track.metric, zero=True)
+        if track and full
+        else None,
+        spread=_spread(column, over) if full else None,
+    )
+
+
+def _chart(column: ColumnReport, *, alarm: bool) -> Spec | None:
+    histogram = column.histogram
+    if histogram is None or not (histogram.labels or len(histogram.edges) > 1):
+        return None
+    dates = column.type == "datetime"
+    return _lean(
+        distribution(histogram, name=column.name, unit=column.unit, alarm=alarm, dates=dates)
+    )
+
+
+def _lean(spec: Spec) -> Spec:
+    """Leave out the colours: the page puts in its own."""
+    return {**spec, "params": [one for one in spec["params"] if one["name"] != "ink"]}
+
+
+def _trend(column: ColumnReport, track: Track | None) -> Markup:
+    if track is None:
+        return Markup()
+    return Markup(
+        sparkline(
+            track.value,
+            track.lower if track.bounded else (),
+            track.upper if track.bounded else (),
+            track.states,
+            label=f"{track.metric} of {column.name} over {len(track.starts)} windows",
+        )
+    )
+
+
+def _spread(column: ColumnReport, over: Mapping[Key, Track]) -> Spec | None:
+    found = {level: over[column.name, level] for level in _LEVELS if (column.name, level) in over}
+    if "median" not in found:
+        return None
+    middle = found["median"]
+    windows = [(moment(a), moment(b)) for a, b in zip(middle.starts, middle.ends, strict=True)]
+    same = {level: one.value for level, one in found.items() if one.starts == middle.starts}
+    expected = next((x for x in middle.expected if x is not None), None)
+    spec = quantile_ribbon(windows, same, name=column.name, unit=column.unit, expected=expected)
+    return _lean(spec)
+
+
+def _outside(column: ColumnReport) -> str:
+    histogram = column.histogram
+    if histogram is None or histogram.labels:
+        return ""
+    said = []
+    for side, (then, now) in (("Below", histogram.below), ("Above", histogram.above)):
+        if max(then, now) > 0:
+            said.append(f"{side} the drawn range: {share(then)} of reference, {share(now)} now.")
+    return " ".join(said)
+
+
+def metric_names(data: ReportData) -> list[str]:
+    """Return the metrics that a report names, as they stand in the register."""
+    named = {one.metric for column in data.columns for one in column.results}
+    named |= {one.metric for one in data.performance}
+    return [name for name in all_metrics() if name in named]
