@@ -180,6 +180,28 @@ def test_arrow_that_lies_about_its_buffers_is_refused():
     assert caught.value.code == "bad_arrow"
 
 
+INNER = pa.struct([("airline", pa.timestamp("s", "Europe/Vienna"))])
+
+
+@pytest.mark.parametrize("name", [b"carrier", b"airline", b"Europe/Vienna"])
+@pytest.mark.parametrize("kind", [INNER, pa.list_(INNER), pa.map_(pa.string(), INNER)], ids=str)
+def test_arrow_whose_names_are_no_text_is_refused(kind, name):
+    content_type = "application/vnd.apache.arrow.stream"
+    body = format_of(content_type).write(pa.table({"carrier": pa.array([], kind)}))
+    assert name in body
+    with pytest.raises(BadInput) as caught:
+        parse(body.replace(name, b"\x80" + name[1:]), content_type)
+    assert caught.value.code == "bad_arrow"
+
+
+def test_a_zone_that_is_not_known_is_no_reason_to_lose_a_record():
+    kind = pa.timestamp("us", "Nowhere/None")
+    table = TABLE.append_column("seen", pa.array([0, 1, None], kind))
+    for broken in (table, table.set_column(2, "age", pa.array(["x"] * 3))):
+        checked = check_records(broken, SCHEMA, now=NOW)
+        assert checked.accepted.num_rows + checked.quarantined.num_rows == 3
+
+
 def test_json_and_ndjson_hold_the_same_records():
     by_json = orjson.loads(format_of(JSON).write(TABLE))
     assert parse(format_of("application/x-ndjson").write(TABLE), "application/x-ndjson") == by_json

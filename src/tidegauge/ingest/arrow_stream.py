@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from tidegauge.errors import BadInput
-from tidegauge.ingest.parsed import Format, Parsed, require_distinct_columns
+from tidegauge.ingest.parsed import Format, Parsed, require_distinct_columns, require_sound
 
 
 def read(body: bytes) -> Parsed:
@@ -30,7 +30,7 @@ def read(body: bytes) -> Parsed:
     try:
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
             table = reader.read_all()
-        table.validate(full=True)
+        require_sound(table)
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         said = str(error).partition("\n")[0] or "it ends too early"
         raise BadInput(f"the body is not an Arrow IPC stream: {said}", code="bad_arrow") from None

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidegauge.errors import BadInput
-from tidegauge.ingest.parsed import Format, Parsed, require_distinct_columns
+from tidegauge.ingest.parsed import Format, Parsed, require_distinct_columns, require_sound
 
 
 def read(body: bytes) -> Parsed:
@@ -26,7 +26,7 @@ def read(body: bytes) -> Parsed:
     try:
         with pq.ParquetFile(pa.BufferReader(body)) as file:
             table = file.read()
-        table.validate(full=True)
+        require_sound(table)
     except (pa.ArrowException, OSError, ValueError, EOFError) as error:
         said = str(error).partition("\n")[0]
         raise BadInput(f"the body is not a Parquet file: {said}", code="bad_parquet") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from tidegauge.errors import BadInput
 
@@ -52,6 +53,39 @@ class Format:
     media_types: tuple[str, ...]
     read: Callable[[bytes], Parsed]
     write: Callable[[pa.Table], bytes]
+
+
+def require_sound(table: pa.Table) -> None:
+    """Check that a table's buffers and names are what they claim to be, before anyone trusts them.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid, UnicodeDecodeError
+        If they are not.
+
+    Examples
+    --------
+    >>> require_sound(pa.table({"age": [42]}))
+    """
+    table.validate(full=True)
+    for field in table.schema:
+        _read_names(field)
+
+
+def _read_names(field: Any) -> None:
+    """Read each name and zone in a type once: pyarrow decodes them only when asked."""
+    kind = field.type
+    _ = field.name
+    if pt.is_timestamp(kind):
+        _ = kind.tz
+    inner = [getattr(kind, name, None) for name in ("value_field", "key_field", "item_field")]
+    if pt.is_struct(kind) or pt.is_union(kind):
+        inner = [kind.field(i) for i in range(kind.num_fields)]
+    elif pt.is_dictionary(kind) or pt.is_run_end_encoded(kind):
+        inner = [pa.field("", kind.value_type)]
+    for part in inner:
+        if part is not None:
+            _read_names(part)
 
 
 def require_distinct_columns(table: pa.Table) -> pa.Table:

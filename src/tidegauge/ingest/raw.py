@@ -61,7 +61,7 @@ def _some(column: Any, indices: Sequence[int] | None) -> list[Any]:
 
 
 def python_values(column: Any) -> list[Any]:
-    """Return Python values; times outside of Python's years as text or number.
+    """Return Python values; times that Python cannot have as text or number.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def python_values(column: Any) -> list[Any]:
     try:
         values: list[Any] = column.to_pylist()
         return values
-    except (ValueError, OverflowError, pa.ArrowException):
+    except (ValueError, OverflowError, KeyError, pa.ArrowException):
         pass
     for other in (pa.string(), pa.int64()):
         try:
