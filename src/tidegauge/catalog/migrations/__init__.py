@@ -1,0 +1,1 @@
+"""The steps that bring an older catalog to the tables of today."""
