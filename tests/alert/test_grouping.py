@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 
-from tidegauge.alert import Alarm, Kind, OpenIncident, group, is_over
+from tidegauge.alert import OpenIncident, group, is_over
 from tidegauge.alert.evidence import Context, gather
 from tidegauge.alert.sentences import title
+from tidegauge.catalog.incidents import Alarm
+from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.explain.hours import Hole
 
 DAY = timedelta(days=1)
@@ -25,7 +27,7 @@ def alarm(
     }.get(kind, "bias")
     values = {"value": 0.3, "expected": 0.0, "effect": 0.3, "n_current": 1000} | more
     start = START + day * DAY
-    return Alarm(kind, metric, column, segment, start, start + DAY, **values)  # type: ignore[arg-type]
+    return Alarm(metric, start, start + DAY, column, segment, **values)  # type: ignore[arg-type]
 
 
 def test_performance_off_on_several_days_is_one_incident() -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tidegauge.alert.grouping import Alarm, Kind
+from tidegauge.catalog.incidents import Alarm
+from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.explain.hours import Hole
 
 #: A drift is taken for harmful when performance was off in this share of its windows.
@@ -176,8 +177,8 @@ def _drift(
 def _quality(
     alarms: Sequence[Alarm], columns: Sequence[str], context: Context, details: dict[str, Any]
 ) -> Evidence:
-    worst = max(alarms, key=lambda a: a.value)
-    affected = round(worst.value * worst.n_current)
+    worst = max(alarms, key=lambda a: a.value or 0.0)
+    affected = round((worst.value or 0.0) * worst.n_current)
     holes: dict[tuple[datetime, datetime, tuple[str, ...]], list[str]] = defaultdict(list)
     sizes: dict[tuple[datetime, datetime, tuple[str, ...]], tuple[int, int]] = {}
     for column in columns:

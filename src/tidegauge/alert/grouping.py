@@ -14,18 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-
-class Kind(StrEnum):
-    """What an incident is about."""
-
-    PERFORMANCE = "performance"
-    QUALITY = "quality"
-    DRIFT = "drift"
-    VOLUME = "volume"
-    SERVICE = "service"
-
+from tidegauge.catalog.incidents import Alarm
+from tidegauge.catalog.tables import IncidentKind as Kind
+from tidegauge.metrics import find_metric
 
 #: Windows without an alarm after which an incident of this kind is over.
 QUIET: dict[Kind, int] = {
@@ -37,25 +29,6 @@ QUIET: dict[Kind, int] = {
 }
 #: Columns that begin to drift within so many windows are taken to have one cause.
 _TOGETHER = 3
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """One monitor outside its threshold for one window."""
-
-    kind: Kind
-    metric: str
-    column: str | None
-    segment: str | None
-    window_start: datetime
-    window_end: datetime
-    value: float
-    expected: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    p_value: float | None = None
-    effect: float | None = None
-    n_current: int = 0
 
 
 @dataclass
@@ -79,17 +52,17 @@ class OpenIncident:
     columns: set[str] = field(default_factory=set)
 
 
-def kind_of(family: str, metric: str) -> Kind:
+def kind_of(metric: str) -> Kind:
     """Return the kind of incident that an alarm of this metric belongs to.
 
     Examples
     --------
-    >>> kind_of("quality", "row_count")
-    <Kind.VOLUME: 'volume'>
+    >>> kind_of("row_count")
+    <IncidentKind.VOLUME: 'volume'>
     """
     if metric == "row_count":
         return Kind.VOLUME
-    return Kind(family)
+    return Kind(find_metric(metric).family.value)
 
 
 def is_over(incident: OpenIncident, watermark: datetime, width: timedelta) -> bool:
@@ -131,7 +104,9 @@ def group(
     for alarm in sorted(alarms, key=lambda a: (a.window_start, a.segment is not None, a.metric)):
         found = _find(alarm, held, width)
         if found is None:
-            found = OpenIncident(None, alarm.kind, alarm.window_start, alarm.window_start)
+            found = OpenIncident(
+                None, kind_of(alarm.metric), alarm.window_start, alarm.window_start
+            )
             held.append(found)
         found.first_window = min(found.first_window, alarm.window_start)
         found.last_window = max(found.last_window, alarm.window_start)
@@ -145,15 +120,15 @@ def _find(alarm: Alarm, held: Sequence[OpenIncident], width: timedelta) -> OpenI
     near = [
         incident
         for incident in held
-        if incident.kind is alarm.kind and _touches(incident, alarm.window_start, width)
+        if incident.kind is kind_of(alarm.metric) and _touches(incident, alarm.window_start, width)
     ]
-    if alarm.kind not in (Kind.DRIFT, Kind.QUALITY):
+    if kind_of(alarm.metric) not in (Kind.DRIFT, Kind.QUALITY):
         return near[-1] if near else None
     for incident in near:
         if alarm.column in incident.columns:
             return incident
     for incident in near:
-        if abs(alarm.window_start - incident.first_window) <= _span(alarm.kind) * width:
+        if abs(alarm.window_start - incident.first_window) <= _span(kind_of(alarm.metric)) * width:
             return incident
     return None
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from tidegauge.alert.grouping import Alarm, Kind
+from tidegauge.catalog.incidents import Alarm
+from tidegauge.catalog.tables import IncidentKind as Kind
 
 
 def title(kind: Kind, alarms: Sequence[Alarm], label: str | None, width: timedelta) -> str:
@@ -26,7 +27,7 @@ def title(kind: Kind, alarms: Sequence[Alarm], label: str | None, width: timedel
     --------
     >>> from datetime import UTC
     >>> day = datetime(2026, 1, 5, tzinfo=UTC)
-    >>> one = Alarm(Kind.DRIFT, "ks", "temp", None, day, day + timedelta(days=1), 0.9)
+    >>> one = Alarm("ks", day, day + timedelta(days=1), "temp")
     >>> title(Kind.DRIFT, [one], None, timedelta(days=1))
     "'temp' drifted on 5 Jan 2026"
     """

@@ -1,0 +1,198 @@
+"""Keeping incidents: alarms of closed windows are given to them, and what is said is kept true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from tidegauge.alert.evidence import Context, gather
+from tidegauge.alert.grouping import OpenIncident, group, is_over
+from tidegauge.alert.lookup import Rows, alarms_of, find_holes, find_impact, merged_impact
+from tidegauge.alert.sentences import title
+from tidegauge.catalog.catalog import Catalog
+from tidegauge.catalog.incidents import Alarm
+from tidegauge.catalog.tables import Incident
+from tidegauge.catalog.tables import IncidentKind as Kind
+from tidegauge.monitor.closing import ClosedWindows, Yardstick
+from tidegauge.schema import Role
+
+#: Brings the stored results of one metric by segment, for windows that begin in ``[start, end)``.
+Points = Callable[[str, datetime, datetime], pa.Table]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One model version, and how more about it is looked up.
+
+    Parameters
+    ----------
+    model_id : int
+    version : str or None
+    yardstick : Yardstick
+    rows : callable
+        Brings records again.
+    points : callable
+        Brings results by segment.
+    """
+
+    model_id: int
+    version: str | None
+    yardstick: Yardstick
+    rows: Rows
+    points: Points
+
+    @property
+    def width(self) -> timedelta:
+        """Width of a window."""
+        return self.yardstick.width
+
+    @property
+    def label(self) -> str | None:
+        """Name of the label column."""
+        column = self.yardstick.baseline.layout.schema.role(Role.LABEL)
+        return column.name if column else None
+
+
+class IncidentKeeper:
+    """Opens, extends, restates and resolves incidents.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._incidents = catalog.incidents
+
+    def absorb(
+        self,
+        watched: Watched,
+        starts: Sequence[datetime],
+        closed: Sequence[ClosedWindows],
+        watermark: datetime,
+        now: datetime,
+    ) -> list[int]:
+        """Take in the verdicts of windows that were closed, or computed again.
+
+        Parameters
+        ----------
+        watched : Watched
+        starts : sequence of datetime
+            The windows.
+        closed : sequence of ClosedWindows
+            Their verdicts.
+        watermark : datetime
+            End of the newest closed window.
+        now : datetime
+            The clock.
+
+        Returns
+        -------
+        list of int
+            The incidents that were opened or changed.
+        """
+        alarms = [a for one in closed for a in alarms_of(one, watched.width)]
+        changed = self._incidents.restate(watched.model_id, watched.version, starts, alarms)
+        held = self._incidents.of_model(watched.model_id, watched.version)
+        known = [_open(incident) for incident in held]
+        performance_moved = False
+        for incident, new in group(alarms, known, watched.width):
+            performance_moved |= incident.kind is Kind.PERFORMANCE
+            changed.add(self._store(watched, incident, new, now))
+        if performance_moved:
+            changed |= {i.id for i in held if i.kind == Kind.DRIFT}
+        for incident_id in sorted(changed):
+            self._describe(watched, incident_id, closed)
+        self._resolve(watched, watermark, now)
+        return sorted(changed)
+
+    def _store(
+        self, watched: Watched, incident: OpenIncident, alarms: Sequence[Alarm], now: datetime
+    ) -> int:
+        if incident.id is not None:
+            self._incidents.extend(incident.id, alarms)
+            return incident.id
+        opened, _ = self._incidents.open(
+            watched.model_id,
+            watched.version,
+            incident.kind.value,
+            severity="warning",
+            title=title(incident.kind, alarms, watched.label, watched.width),
+            alarms=alarms,
+            opened_at=now,
+        )
+        return opened.id
+
+    def _describe(
+        self, watched: Watched, incident_id: int, closed: Sequence[ClosedWindows]
+    ) -> None:
+        """Say anew what an incident is, from all of its alarms."""
+        alarms = self._incidents.alarms(incident_id)
+        if not alarms:
+            self._incidents.withdraw(incident_id)
+            return
+        incident = self._incidents.get(incident_id)
+        kind = Kind(incident.kind)
+        context = self._context(watched, incident, alarms, closed)
+        evidence = gather(kind, alarms, context)
+        self._incidents.describe(
+            incident_id,
+            severity=evidence.severity,
+            title=title(kind, alarms, watched.label, watched.width),
+            summary=evidence.summary,
+            evidence={**evidence.details, "harm": evidence.harm},
+            first_window=min(a.window_start for a in alarms),
+            last_window=max(a.window_start for a in alarms),
+        )
+
+    def _context(
+        self,
+        watched: Watched,
+        incident: Incident,
+        alarms: Sequence[Alarm],
+        closed: Sequence[ClosedWindows],
+    ) -> Context:
+        kind = Kind(incident.kind)
+        if kind is Kind.PERFORMANCE:
+            outcome = f"'{watched.label}' than predicted" if watched.label else "than predicted"
+            return Context(by_segment=self._by_segment(watched, alarms), outcome=outcome)
+        if kind is Kind.QUALITY:
+            return Context(holes=find_holes(alarms, watched.yardstick, watched.rows))
+        if kind is Kind.DRIFT:
+            columns = {a.column for a in alarms if a.column}
+            before: dict[str, Any] = incident.evidence.get("impact", {})
+            moved = find_impact(columns, closed, watched.yardstick)
+            bad = self._incidents.alarmed_windows(
+                watched.model_id, watched.version, Kind.PERFORMANCE.value
+            )
+            return Context(impact=merged_impact(before, moved), bad_windows=bad)
+        return Context()
+
+    def _by_segment(self, watched: Watched, alarms: Sequence[Alarm]) -> list[dict[str, Any]]:
+        metric = "bias" if any(a.metric == "bias" for a in alarms) else alarms[0].metric
+        windows = {a.window_start for a in alarms if a.metric == metric}
+        table = watched.points(metric, min(windows), max(windows) + watched.width)
+        if not table.num_rows:
+            return []
+        wanted = ["segment", "value", "effect", "n_current", "window_start"]
+        rows: list[dict[str, Any]] = table.select(wanted).to_pylist()
+        return [row for row in rows if row["window_start"] in windows]
+
+    def _resolve(self, watched: Watched, watermark: datetime, now: datetime) -> None:
+        for incident in self._incidents.of_model(watched.model_id, watched.version):
+            if is_over(_open(incident), watermark, watched.width):
+                self._incidents.resolve(incident.id, now)
+
+
+def _open(incident: Incident) -> OpenIncident:
+    return OpenIncident(
+        incident.id,
+        Kind(incident.kind),
+        incident.first_window,
+        incident.last_window,
+        set(incident.evidence.get("columns", ())),
+    )

@@ -1,0 +1,399 @@
+"""One model's windows: which can be closed, which must be computed again, and doing it.
+
+What is remembered of a model between two looks at it stands in the catalog, so a restarted server
+goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tidegauge.alert.incidents import IncidentKeeper, Watched
+from tidegauge.catalog.windows import WindowRow
+from tidegauge.lake.points import append_points
+from tidegauge.lake.profiles import ProfileRow, get_profiles, put_profiles
+from tidegauge.lake.wildcard import ANY
+from tidegauge.metrics.result import Basis
+from tidegauge.monitor.closing import ClosedWindows, Yardstick, close_windows, profile_windows
+from tidegauge.profile import Profile
+from tidegauge.profile.codec import profile_from_bytes, profile_to_bytes
+from tidegauge.profile.layout import to_datetime, to_micros, window_floor
+from tidegauge.profile.profile import merge_profiles
+from tidegauge.server.known import Model
+
+if TYPE_CHECKING:
+    from tidegauge.server.runtime import Runtime
+
+#: Windows that are profiled at once.
+CHUNK = 31
+
+
+@dataclass
+class Progress:
+    """How far the work on a model has come.
+
+    Parameters
+    ----------
+    first_event, last_event : datetime or None
+        Least and greatest event time that was committed.
+    closed_until : datetime or None
+        End of the newest closed window.
+    seen_offset : int
+        Journal offset up to which late labels and records were looked for.
+    due : dict of datetime to datetime
+        Windows to be computed again, and when.
+    restated : dict of datetime to datetime
+        When windows were computed again last, for a while.
+    unfinished : datetime or None
+        Start of the oldest window whose labels are not final.
+    baseline_id : str
+        The baseline that windows were closed with.
+    """
+
+    first_event: datetime | None = None
+    last_event: datetime | None = None
+    closed_until: datetime | None = None
+    seen_offset: int = 0
+    due: dict[datetime, datetime] = field(default_factory=dict)
+    restated: dict[datetime, datetime] = field(default_factory=dict)
+    unfinished: datetime | None = None
+    baseline_id: str = ""
+
+    def begin_again(self) -> None:
+        """Have every window closed anew, since there is another baseline."""
+        self.closed_until = self.unfinished = None
+        self.due, self.restated = {}, {}
+
+    @classmethod
+    def load(cls, stored: dict[str, Any]) -> Progress:
+        """Return what ``dump`` gave."""
+
+        def time(name: str) -> datetime | None:
+            text = stored.get(name)
+            return None if text is None else datetime.fromisoformat(text)
+
+        def times(name: str) -> dict[datetime, datetime]:
+            held: dict[str, str] = stored.get(name, {})
+            return {datetime.fromisoformat(k): datetime.fromisoformat(v) for k, v in held.items()}
+
+        return cls(
+            time("first_event"),
+            time("last_event"),
+            time("closed_until"),
+            int(stored.get("seen_offset", 0)),
+            times("due"),
+            times("restated"),
+            time("unfinished"),
+            str(stored.get("baseline_id", "")),
+        )
+
+    def dump(self) -> dict[str, Any]:
+        """Return the progress as JSON can hold it."""
+
+        def text(moment: datetime | None) -> str | None:
+            return None if moment is None else moment.isoformat()
+
+        return {
+            "first_event": text(self.first_event),
+            "last_event": text(self.last_event),
+            "closed_until": text(self.closed_until),
+            "seen_offset": self.seen_offset,
+            "due": {k.isoformat(): v.isoformat() for k, v in self.due.items()},
+            "restated": {k.isoformat(): v.isoformat() for k, v in self.restated.items()},
+            "unfinished": text(self.unfinished),
+            "baseline_id": self.baseline_id,
+        }
+
+
+class ModelWatch:
+    """The work on one model; one thread at a time.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    model : Model
+    yardstick : Yardstick
+    executor : Executor
+        Columns are summarised side by side on it.
+    """
+
+    def __init__(
+        self, runtime: Runtime, model: Model, yardstick: Yardstick, executor: Executor
+    ) -> None:
+        self.runtime = runtime
+        self.model = model
+        self.yardstick = yardstick
+        self._executor = executor
+        self._keeper = IncidentKeeper(runtime.catalog)
+
+    def closable(self, progress: Progress, now: datetime) -> list[datetime]:
+        """Return the starts of the windows that can be closed, in order.
+
+        A window closes once the greatest committed event time, less the lateness, has passed its
+        end. While a model is live, the clock closes windows too, so that silence is seen.
+        """
+        if progress.first_event is None or progress.last_event is None:
+            return []
+        model = self.model
+        passed = progress.last_event - model.lateness
+        if now - progress.last_event <= model.lateness + 2 * model.window:
+            passed = max(passed, now - model.lateness)
+        start = progress.closed_until or window_start(progress.first_event, model.window)
+        out = []
+        while start + model.window <= passed:
+            out.append(start)
+            start += model.window
+        return out
+
+    def close(self, starts: Sequence[datetime], progress: Progress, now: datetime) -> None:
+        """Close windows that follow each other."""
+        for at in range(0, len(starts), CHUNK):
+            chunk = starts[at : at + CHUNK]
+            end = chunk[-1] + self.model.window
+            self._compute(chunk, end, progress, now)
+            progress.closed_until = end
+            if progress.unfinished is None:
+                progress.unfinished = chunk[0]
+            self.remember(progress)
+
+    def look_for_late(self, progress: Progress, offset: int, now: datetime) -> None:
+        """Note the closed windows that labels or records came for since the last look."""
+        model = self.model
+        names = (model.project, model.name, model.schema)
+        engine = self.runtime.engine
+        late = {
+            *engine.labelled_windows(*names, progress.seen_offset, model.window),
+            *engine.recorded_windows(*names, progress.seen_offset, model.window),
+        }
+        for start in late:
+            if progress.closed_until is None or start >= progress.closed_until:
+                continue
+            last = progress.restated.get(start)
+            at = now if last is None else max(now, last + model.restate_interval)
+            progress.due.setdefault(start, at)
+        progress.seen_offset = max(progress.seen_offset, offset)
+        self.remember(progress)
+
+    def restate(self, progress: Progress, now: datetime) -> int:
+        """Compute again the windows whose time has come; return how many."""
+        starts = sorted(start for start, at in progress.due.items() if at <= now)
+        for run in _runs(starts, self.model.window):
+            for at in range(0, len(run), CHUNK):
+                chunk = run[at : at + CHUNK]
+                end = progress.closed_until or chunk[-1] + self.model.window
+                self._compute(chunk, end, progress, now)
+                for start in chunk:
+                    progress.due.pop(start, None)
+                    progress.restated[start] = now
+        old = now - 2 * self.model.restate_interval
+        progress.restated = {k: v for k, v in progress.restated.items() if v > old}
+        if starts:
+            self.remember(progress)
+        return len(starts)
+
+    def finish(self, progress: Progress, now: datetime) -> None:
+        """Call final the windows for which no more labels are waited for."""
+        model = self.model
+        if progress.unfinished is None or progress.last_event is None:
+            return
+        until = self.final_before(progress) - model.window
+        waiting = [start for start in progress.due if start <= until]
+        if waiting:
+            until = min(waiting) - model.window
+        if until < progress.unfinished or (progress.closed_until or until) <= progress.unfinished:
+            return
+        end = min(until + model.window, progress.closed_until or until)
+        rows = self.runtime.catalog.windows.between(model.id, progress.unfinished, end)
+        partial = [row for row in rows if row.basis == Basis.PARTIAL.value]
+        for at in range(0, len(partial), CHUNK):
+            chunk = partial[at : at + CHUNK]
+            for version in dict.fromkeys(row.version for row in chunk):
+                starts = [row.start for row in chunk if row.version == version]
+                stored = get_profiles(
+                    self.runtime.lake,
+                    model.project,
+                    model.name,
+                    starts[0],
+                    starts[-1] + model.window,
+                    version,
+                    baseline_id=self.yardstick.baseline.id,
+                )
+                wanted = [row for row in stored if row.window_start in set(starts)]
+                if wanted:
+                    profile = self._restored(wanted)
+                    watermark = progress.closed_until or end
+                    self._judge([(version, profile)], starts, watermark, progress, now, new=False)
+        progress.unfinished = end
+        self.remember(progress)
+
+    def final_before(self, progress: Progress) -> datetime:
+        """Return the end by which windows are final."""
+        assert progress.last_event is not None
+        return window_start(progress.last_event - self.model.label_horizon, self.model.window)
+
+    def remember(self, progress: Progress) -> None:
+        """Store how far the work has come."""
+        self.runtime.catalog.models.note(self.model.id, **progress.dump())
+
+    def _restored(self, rows: Sequence[ProfileRow]) -> Profile:
+        layout = self.yardstick.baseline.layout
+        return merge_profiles([profile_from_bytes(row.profile, layout) for row in rows])
+
+    def _rows(
+        self, start: datetime, end: datetime, columns: Iterable[str], version: Any = ANY
+    ) -> Iterator[pa.RecordBatch]:
+        model = self.model
+        return self.runtime.engine.batches(
+            model.project,
+            model.name,
+            model.schema,
+            start,
+            end,
+            version=version,
+            columns=columns,
+            window=model.window,
+        )
+
+    def _compute(
+        self, starts: Sequence[datetime], watermark: datetime, progress: Progress, now: datetime
+    ) -> None:
+        model = self.model
+        start, end = starts[0], starts[-1] + model.window
+        engine = self.runtime.engine
+        versions = engine.versions(model.project, model.name, model.schema, start, end)
+        if not versions:
+            versions = self._last_version(start)
+        profiles = []
+        for version in versions:
+            names = self.yardstick.baseline.layout.schema.names
+            columns = [name for name in names if name in model.schema]
+            batches = self._rows(start, end, columns, version)
+            profile = profile_windows(batches, self.yardstick, starts, self._executor)
+            profiles.append((version, profile))
+        self._judge(profiles, starts, watermark, progress, now, new=True)
+
+    def _last_version(self, before: datetime) -> list[str | None]:
+        """The version that was active last; where all is silent, it is the one that is missed."""
+        known = self.runtime.catalog.windows.between(
+            self.model.id, before - 3 * self.model.window, before
+        )
+        return [known[-1].version] if known else []
+
+    def _judge(
+        self,
+        profiles: Sequence[tuple[str | None, Profile]],
+        starts: Sequence[datetime],
+        watermark: datetime,
+        progress: Progress,
+        now: datetime,
+        *,
+        new: bool,
+    ) -> None:
+        """Judge profiles, store profiles and points in one commit each, keep the incidents."""
+        model = self.model
+        closed: list[tuple[str | None, ClosedWindows]] = []
+        for version, profile in profiles:
+            verdict = close_windows(
+                profile,
+                self.yardstick,
+                model=model.name,
+                version=version,
+                computed_at=now,
+                final_before=self.final_before(progress),
+            )
+            closed.append((version, verdict))
+        if not closed:
+            return
+        lake = self.runtime.lake
+        if new:
+            put_profiles(lake, model.project, model.name, self._profile_rows(closed, now))
+        points = pa.concat_tables([verdict.points for _, verdict in closed])
+        append_points(lake, model.project, model.name, points)
+        self.runtime.catalog.windows.record(model.id, self._window_rows(closed, progress, now))
+        for version, verdict in closed:
+            self._keeper.absorb(self._watched(version), starts, [verdict], watermark, now)
+
+    def _watched(self, version: str | None) -> Watched:
+        def rows(start: datetime, end: datetime, columns: Sequence[str]) -> Any:
+            return self._rows(start, end, columns, version)
+
+        def points(metric: str, start: datetime, end: datetime) -> pa.Table:
+            return self.runtime.engine.points(
+                self.model.project,
+                self.model.name,
+                start=start,
+                end=end,
+                metric=metric,
+                segment=ANY,
+                version=version,
+            )
+
+        return Watched(self.model.id, version, self.yardstick, rows, points)
+
+    def _profile_rows(
+        self, closed: Iterable[tuple[str | None, ClosedWindows]], now: datetime
+    ) -> Iterator[ProfileRow]:
+        for version, verdict in closed:
+            for index, start in enumerate(verdict.profile.windows):
+                begin = to_datetime(int(start))
+                yield ProfileRow(
+                    version,
+                    begin,
+                    begin + self.model.window,
+                    self.yardstick.baseline.id,
+                    now,
+                    profile_to_bytes(verdict.profile.select(slice(index, index + 1))),
+                )
+
+    def _window_rows(
+        self,
+        closed: Iterable[tuple[str | None, ClosedWindows]],
+        progress: Progress,
+        now: datetime,
+    ) -> Iterator[WindowRow]:
+        final = self.final_before(progress)
+        for version, verdict in closed:
+            rows = verdict.profile.rows[:, 0]
+            for start, n, labelled in zip(
+                verdict.profile.windows, rows, verdict.labelled, strict=True
+            ):
+                begin = to_datetime(int(start))
+                end = begin + self.model.window
+                done = labelled >= n or end <= final
+                basis = Basis.FINAL if done else Basis.PARTIAL
+                yield WindowRow(version, begin, end, int(n), int(labelled), basis.value, now)
+
+
+def _runs(starts: Sequence[datetime], width: timedelta) -> Iterator[list[datetime]]:
+    """Split windows into runs without a gap."""
+    run: list[datetime] = []
+    for start in starts:
+        if run and start != run[-1] + width:
+            yield run
+            run = []
+        run.append(start)
+    if run:
+        yield run
+
+
+def window_start(moment: datetime, width: timedelta) -> datetime:
+    """Return the start of the window that holds a moment.
+
+    Examples
+    --------
+    >>> window_start(datetime(2026, 1, 1, 17, tzinfo=UTC), timedelta(days=1)).isoformat()
+    '2026-01-01T00:00:00+00:00'
+    """
+    return to_datetime(int(window_floor(np.array([to_micros(moment)]), width)[0]))
+
+
+def utc_now() -> datetime:
+    """Return the clock."""
+    return datetime.now(UTC)
