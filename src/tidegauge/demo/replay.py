@@ -1,4 +1,4 @@
-"""The replay: April to December through the real server, in the order in which things became known."""
+"""The replay: April to December, in the order in which things became known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tidegauge.errors import TidegaugeError
 from tidegauge_client import Client
 
 STEP = timedelta(hours=6)
-_OUTCOME = ("label", "observed_at")
+LABEL = "late"
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,10 @@ def steps(replay: pa.Table) -> Iterator[Step]:
     replay : pyarrow.Table
         Scored flights, with outcome and ``observed_at``.
     """
-    predictions = replay.drop_columns(list(_OUTCOME)).sort_by("timestamp")
-    labels = flights.labels(replay)
+    predictions = replay.drop_columns([LABEL, "observed_at"]).sort_by("timestamp")
+    labels = flights.labels(
+        replay.rename_columns(["label" if n == LABEL else n for n in replay.column_names])
+    )
     start = _floor(pc.min(predictions["timestamp"]).as_py())
     last = max(pc.max(predictions["timestamp"]).as_py(), pc.max(labels["observed_at"]).as_py())
     while start <= last:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ from rich.progress import (
 from tidegauge.comparison import compare
 from tidegauge.demo import flights, training
 from tidegauge.demo.findings import missed, print_findings
-from tidegauge.demo.replay import Step, send
+from tidegauge.demo.replay import LABEL, Step, send
 from tidegauge.demo.server import MODEL, PROJECT, Api, running
 from tidegauge.errors import TidegaugeError
 from tidegauge.schema import Schema, dump_schema, infer_schema
@@ -56,7 +57,7 @@ def run_demo(folder: Path, *, port: int, serve: bool, console: Console) -> int:
         bar.update(task, description="training on January to March")
         trained = training.train(baseline_flights)
         bar.update(task, description="scoring April to December")
-        replay = trained.model.predict(later)
+        replay = _named(trained.model.predict(later))
         bar.update(task, total=1, completed=1, description="trained on January to March")
     good = trained.hold_out
     console.print(
@@ -64,8 +65,9 @@ def run_demo(folder: Path, *, port: int, serve: bool, console: Console) -> int:
         f"late, {good.mean_score:.1%} predicted, ROC AUC {good.roc_auc:.3f}",
         style="dim",
     )
-    baseline = trained.baseline.drop_columns(["observed_at"])
-    schema = infer_schema(baseline, segments=SEGMENTS)
+    inferred = infer_schema(trained.baseline.drop_columns(["observed_at"]), segments=SEGMENTS)
+    baseline = _named(trained.baseline.drop_columns(["observed_at"]))
+    schema = _with_label(inferred)
     with running(data, port or _free_port()) as address:
         api = Api(address)
         api.put_schema(dump_schema(schema))
@@ -89,6 +91,16 @@ def run_demo(folder: Path, *, port: int, serve: bool, console: Console) -> int:
         if serve:
             _stay(f"{address}/", console)
     return 1 if lacking else 0
+
+
+def _named(table: pa.Table) -> pa.Table:
+    """Call the outcome what it is."""
+    return table.rename_columns([LABEL if n == "label" else n for n in table.column_names])
+
+
+def _with_label(schema: Schema) -> Schema:
+    columns = tuple(replace(c, name=LABEL) if c.name == "label" else c for c in schema)
+    return replace(schema, columns=columns)
 
 
 def _fresh(folder: Path) -> Path:
@@ -153,7 +165,7 @@ def _settle(api: Api, bar: Progress, patience: float = 120.0) -> None:
 
 def _report(folder: Path, baseline: pa.Table, replay: pa.Table, schema: Schema) -> Path:
     later = replay.select(baseline.column_names)
-    report = compare(baseline, later, schema, window="1d")
+    report = compare(baseline, later, replace(schema, segments=()), window="7d")
     return report.save(folder / "report.html")
 
 

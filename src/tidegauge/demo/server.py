@@ -98,10 +98,10 @@ class Api:
         return found
 
     def incidents(self) -> list[dict[str, Any]]:
-        """Return all incidents of the model, whatever their state."""
+        """Return all incidents of the model, whatever their state, the most harmful first."""
         answer = self._json(self._http.get("/incidents", params={"model": MODEL, "limit": 1000}))
         found: list[dict[str, Any]] = answer["incidents"]
-        return found
+        return sorted(found, key=_by_harm)
 
     def metric(self, name: str, **wanted: str) -> list[dict[str, Any]]:
         """Return the points of one metric."""
@@ -120,3 +120,8 @@ class Api:
         if answer.status_code >= 400:
             raise TidegaugeError(f"the server answered {answer.status_code}: {answer.text[:300]}")
         return answer.json()
+
+
+def _by_harm(incident: dict[str, Any]) -> tuple[int, float]:
+    severities = ("critical", "warning", "info")
+    return severities.index(incident["severity"]), -float(incident["evidence"].get("harm", 0.0))

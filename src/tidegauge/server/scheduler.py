@@ -1,4 +1,4 @@
-"""The scheduler: looks at models as event time passes, closes windows, restates, makes baselines."""
+"""The scheduler: closes windows as event time passes, restates them, makes first baselines."""
 
 from __future__ import annotations
 

@@ -349,7 +349,7 @@ class ModelWatch:
                     begin + self.model.window,
                     self.yardstick.baseline.id,
                     now,
-                    profile_to_bytes(verdict.profile.select(slice(index, index + 1))),
+                    profile_to_bytes(verdict.profile.select(np.array([index]))),
                 )
 
     def _window_rows(
