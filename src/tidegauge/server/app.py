@@ -1,0 +1,123 @@
+"""The application: routes, error answers and lifetime put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import anyio
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
+
+from tidegauge.server.docs import docs_page
+from tidegauge.server.origins import OriginGuard
+from tidegauge.server.problems import add_error_handlers
+from tidegauge.server.routes import baselines, health, incidents, ingest, models
+from tidegauge.server.runtime import Runtime
+from tidegauge.server.settings import Settings
+from tidegauge.version import __version__
+
+_ABOUT = (
+    "Monitoring and observability for machine-learning models in production. Send predictions and, "
+    "later, labels; read back what became of the model: metrics, records, incidents.\n\n"
+    "Nothing is authenticated in this version: the server listens on this machine only, unless it "
+    "is told otherwise. Errors are problem documents (RFC 9457) with a code for programs and a "
+    "message for people; 429 and 503 say in Retry-After when to try again. Times are ISO 8601 and "
+    "carry a zone."
+)
+
+_TAGS = [
+    {
+        "name": "records",
+        "description": "What a model saw and said, and what turned out to be true.",
+    },
+    {"name": "models", "description": "Models, their schemas and baselines, and how they fare."},
+    {"name": "incidents", "description": "Alarms of one cause, and what people did about them."},
+    {"name": "health", "description": "How the server itself is."},
+]
+
+
+def create_app(
+    settings: Settings,
+    *,
+    runtime: Runtime | None = None,
+    on_start: Callable[[], None] | None = None,
+) -> FastAPI:
+    """Return the application.
+
+    Parameters
+    ----------
+    settings : Settings
+    runtime : Runtime, optional
+        One that is opened already; by default it is opened when the application starts. It is
+        stopped with the application in either case.
+    on_start : callable, optional
+        Called once everything runs.
+    """
+
+    @asynccontextmanager
+    async def lifetime(app: FastAPI) -> AsyncIterator[None]:
+        held = runtime
+        if held is None:
+            held = await anyio.to_thread.run_sync(Runtime, settings)
+        app.state.runtime = held
+        await anyio.to_thread.run_sync(held.start)
+        if on_start is not None:
+            on_start()
+        try:
+            yield
+        finally:
+            await anyio.to_thread.run_sync(held.stop)
+
+    app = FastAPI(
+        title="Tidegauge",
+        version=__version__,
+        description=_ABOUT,
+        lifespan=lifetime,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.add_middleware(OriginGuard, host=settings.host, allowed=settings.allowed_hosts)
+    add_error_handlers(app)
+    for part in (ingest, models, baselines, incidents, health):
+        app.include_router(part.router)
+    _add_pages(app)
+    _add_docs(app)
+    return app
+
+
+def openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of the application."""
+    if app.openapi_schema is None:
+        app.openapi_schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=_TAGS,
+        )
+    return app.openapi_schema
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/openapi.json", include_in_schema=False)
+    async def document() -> dict[str, Any]:
+        return openapi(app)
+
+    @app.get("/docs", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        address = str(request.base_url).rstrip("/")
+        return HTMLResponse(docs_page(openapi(app), address))
+
+
+def _add_pages(app: FastAPI) -> None:
+    """Add the pages, where that part is there; they bring a function ``add_pages(app)``."""
+    if find_spec("tidegauge.server.pages") is not None:
+        import_module("tidegauge.server.pages").add_pages(app)

@@ -1,0 +1,114 @@
+"""The gauges of ``/metrics``: the journal's, and what was judged of each model last."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from tidegauge.errors import NotFound
+from tidegauge.metrics import find_metric
+from tidegauge.server.exposition import CLOSED, MOST_MODELS, MOST_SERIES, Value
+from tidegauge.server.known import Model
+from tidegauge.server.shown import UNRESOLVED
+
+if TYPE_CHECKING:
+    from tidegauge.server.runtime import Runtime
+
+#: For how long the values of models are kept; a scrape costs nothing within it.
+FRESH_SECONDS = 10.0
+
+
+class ModelGauges:
+    """Reads the gauges' values; those of a model anew only when its stored results changed.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._points: dict[int, tuple[int, datetime, list[Value]]] = {}
+        self._held: list[Value] = []
+        self._read_at = float("-inf")
+        self._guard = threading.Lock()
+
+    def __call__(self) -> Iterator[Value]:
+        """Return the values as they are."""
+        journal, intake = self._runtime.journal, self._runtime.intake
+        yield Value("tidegauge_journal_entries", (), journal.depth())
+        yield Value("tidegauge_journal_backlog_bytes", (), journal.backlog_bytes)
+        yield Value("tidegauge_journal_queued_bytes", (), journal.queued_bytes)
+        yield Value("tidegauge_journal_oldest_seconds", (), journal.oldest_age())
+        yield Value("tidegauge_requests_in_flight", (), intake.requests)
+        yield Value("tidegauge_flush_failing_tables", (), len(self._runtime.flusher.failing))
+        with self._guard:
+            if time.monotonic() - self._read_at > FRESH_SECONDS:
+                self._held = list(self._of_models())
+                self._read_at = time.monotonic()
+            held = self._held
+        yield from held
+
+    def forget(self) -> None:
+        """Read everything anew at the next scrape."""
+        self._read_at = float("-inf")
+
+    def _of_models(self) -> Iterator[Value]:
+        models = self._runtime.models()[:MOST_MODELS]
+        names = {model.id: model for model in models}
+        counts: Counter[tuple[str, str, str]] = Counter()
+        for incident in self._runtime.catalog.incidents.all(states=UNRESOLVED):
+            if incident.model_id in names:
+                model = names[incident.model_id]
+                counts[model.project, model.name, incident.severity] += 1
+        for model in models:
+            for severity in ("critical", "warning", "info"):
+                labels = model.project, model.name, severity
+                yield Value("tidegauge_open_incidents", labels, counts[labels])
+            closed = self._runtime.lag(model)["closed"]
+            yield Value(CLOSED, (model.project, model.name), closed)
+            yield from self._newest(model)
+
+    def _newest(self, model: Model) -> list[Value]:
+        """Return what was judged of a model's newest closed window."""
+        runtime = self._runtime
+        version = runtime.lake.table_version(model.project, model.name, "points")
+        closed = runtime.catalog.windows.closed_until(model.id)
+        if version is None or closed is None:
+            return []
+        held = self._points.get(model.id)
+        if held is None or held[:2] != (version, closed):
+            points = runtime.engine.points(
+                model.project, model.name, start=closed - model.window, end=closed
+            )
+            values = list(_values(model, points.to_pylist(), closed))[:MOST_SERIES]
+            held = self._points[model.id] = version, closed, values
+        return held[2]
+
+
+def _values(model: Model, rows: list[dict[str, Any]], closed: datetime) -> Iterator[Value]:
+    versions = set()
+    for row in rows:
+        if row["value"] is None or not _judged(row["metric"]):
+            continue
+        version = row["version"] or ""
+        versions.add(version)
+        labels = model.project, model.name, version, row["metric"], row["column"] or "", ""
+        yield Value("tidegauge_metric_value", labels, row["value"])
+        yield Value("tidegauge_metric_alarm", labels, float(row["state"] == "alarm"))
+    for version in sorted(versions):
+        named = model.project, model.name, version
+        yield Value("tidegauge_window_end_seconds", named, closed.timestamp())
+
+
+@cache
+def _judged(metric: str) -> bool:
+    try:
+        return bool(find_metric(metric).judged)
+    except NotFound:
+        return False

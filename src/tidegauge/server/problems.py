@@ -1,0 +1,122 @@
+"""Errors as HTTP answers: problem documents (RFC 9457) with our ``code`` and ``message``."""
+
+from __future__ import annotations
+
+import logging
+import math
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from tidegauge.errors import BadInput, Overloaded, TidegaugeError
+
+_log = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+#: The schema of every answer that is an error, for OpenAPI.
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "type": "object",
+    "required": ["code", "message", "status"],
+    "properties": {
+        "code": {"type": "string", "description": "Machine-readable, stable."},
+        "message": {"type": "string", "description": "What was wrong, where, and what to do."},
+        "status": {"type": "integer", "description": "The HTTP status again."},
+        "type": {"type": "string", "description": "Always about:blank."},
+        "title": {"type": "string", "description": "The HTTP status in words."},
+        "detail": {"type": "string", "description": "The message again, as RFC 9457 names it."},
+    },
+}
+
+_TITLES = {status.value: status.phrase for status in HTTPStatus}
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+_ADVICE = {
+    404: "there is nothing at {path}; /docs lists what there is",
+    405: "{method} is not possible at {path}; /docs lists what is",
+}
+
+
+class TooLarge(BadInput):
+    """A body above the limit; the message names the limit and its setting."""
+
+    code = "too_large"
+    status: ClassVar[int] = 413
+
+
+class Refused(BadInput):
+    """A request from where none may come."""
+
+    code = "refused"
+    status: ClassVar[int] = 403
+
+
+def problem(
+    status: int, code: str, message: str, headers: dict[str, str] | None = None
+) -> Response:
+    """Return an error as a problem document.
+
+    Examples
+    --------
+    >>> problem(404, "not_found", "no model 'm'").status_code
+    404
+    """
+    document = {
+        "type": "about:blank",
+        "title": _TITLES.get(status, "Error"),
+        "status": status,
+        "detail": message,
+        "code": code,
+        "message": message,
+    }
+    return Response(orjson.dumps(document), status, headers, MEDIA_TYPE)
+
+
+def problem_of(error: TidegaugeError) -> Response:
+    """Return the answer to an error raised on purpose."""
+    headers = {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    message = error.message.encode("utf-8", "replace").decode()
+    return problem(error.status, error.code, message, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Make every error of an application a problem document."""
+
+    @app.exception_handler(TidegaugeError)
+    async def _ours(request: Request, error: TidegaugeError) -> Response:
+        if error.status >= 500:
+            _log.error("%s %s: %s", request.method, request.url.path, error.message)
+        return problem_of(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _parameters(request: Request, error: RequestValidationError) -> Response:
+        del request
+        first = error.errors()[0]
+        where, *path = [str(part) for part in first.get("loc", ())] or ["request"]
+        name = ".".join(path)
+        message = f"{where} {name!r}: {first.get('msg', 'not valid')}" if name else first["msg"]
+        return problem(422, "bad_parameter", _printable(message))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        code = _CODES.get(error.status_code, "http_error")
+        advice = _ADVICE.get(error.status_code, str(error.detail))
+        message = advice.format(path=request.url.path, method=request.method)
+        return problem(
+            error.status_code, code, _printable(message), dict(error.headers or {}) or None
+        )
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(request: Request, error: Exception) -> Response:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        message = "an error that nobody foresaw; the server's log tells more"
+        return problem(500, "internal_error", message)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

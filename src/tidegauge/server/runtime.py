@@ -1,0 +1,311 @@
+"""What a running server holds: catalog, journal, lake, engine, and the threads that serve them.
+
+Routes, scheduler and pages reach everything through the `Runtime`; state that is kept in memory
+(models, active baselines) is kept here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, Protocol, TypeVar
+
+from tidegauge.catalog import Catalog
+from tidegauge.catalog.tables import Baseline as BaselineRow
+from tidegauge.engine.lake import LakeEngine
+from tidegauge.errors import BadInput, NotFound
+from tidegauge.lake.flusher import Flushed
+from tidegauge.lake.journal import Journal
+from tidegauge.lake.tables import Lake
+from tidegauge.profile import Baseline
+from tidegauge.schema import Schema
+from tidegauge.server.bodies import Intake
+from tidegauge.server.exposition import Counters
+from tidegauge.server.facts import Facts
+from tidegauge.server.flushing import TimedFlusher
+from tidegauge.server.known import Baselines, Model, Models
+from tidegauge.server.readiness import wrongs
+from tidegauge.server.receiving import Received, Resource
+from tidegauge.server.settings import Settings
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+__all__ = ["Model", "Runtime"]
+
+
+class Scheduler(Protocol):
+    """What closes windows; lives in ``scheduler.py``."""
+
+    def start(self) -> None:
+        """Begin to work in a thread of its own."""
+
+    def stop(self) -> None:
+        """End after what is being done."""
+
+    def notice(self, flushed: list[Flushed]) -> None:
+        """Take note of what came; called from the flusher's thread."""
+
+
+class Runtime:
+    """Everything that a server holds, opened together and closed together.
+
+    Parameters
+    ----------
+    settings : Settings
+
+    Attributes
+    ----------
+    settings : Settings
+    catalog : Catalog
+    lake : Lake
+    journal : Journal
+    flusher : Flusher
+    engine : LakeEngine
+    facts : Facts
+        What is stored of each model.
+    counters : Counters
+        The server's own Prometheus metrics.
+    intake : Intake
+        Bounds what is being worked on; belongs to the event loop.
+    workers, heavy_workers : ThreadPoolExecutor
+        For requests with records; for baselines and the like, one at a time.
+    scheduler : Scheduler or None
+        Where that part is there.
+
+    Raises
+    ------
+    Conflict
+        When another process holds the data folder.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.scratch = settings.data / "tmp"
+        _make_folders(settings.data, self.scratch)
+        self.journal = Journal(
+            settings.data / "journal.sqlite",
+            max_queued_bytes=settings.max_queued,
+            max_backlog_bytes=settings.max_backlog,
+        )
+        try:
+            _empty(self.scratch)
+            self.catalog = Catalog(settings.catalog_url)
+        except BaseException:
+            self.journal.close()
+            raise
+        self.lake = Lake(settings.data / "lake")
+        self.engine = LakeEngine(self.lake, label_horizon=settings.label_horizon)
+        self._models = Models(self.catalog, settings)
+        self._baselines = Baselines(self.catalog, settings.data / "lake")
+        self.facts = Facts(self.lake, self.engine)
+        gauges = import_module("tidegauge.server.gauges").ModelGauges(self)
+        self.counters = Counters(gauges)
+        self.flusher = TimedFlusher(
+            self.journal,
+            self.lake,
+            settings.flush_interval.total_seconds(),
+            self._on_flush,
+            on_time=self._on_flush_time,
+        )
+        self.intake = Intake(settings.max_requests, settings.max_request_bytes)
+        cores = os.cpu_count() or 2
+        self.workers = ThreadPoolExecutor(max(2, min(cores, 8)), "ingest")
+        self.heavy_workers = ThreadPoolExecutor(1, "baseline")
+        self.creating = threading.RLock()
+        self.scheduler: Scheduler | None = _scheduler(self)
+        self._listeners: list[Callable[[list[Flushed]], None]] = []
+        if self.scheduler is not None:
+            self._listeners.append(self.scheduler.notice)
+        self._waiting: Counter[tuple[str, str]] = Counter()
+        self._waiting_guard = threading.Lock()
+        self._running = False
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to flush and to schedule."""
+        if self._running:
+            return
+        self._running = True
+        self.flusher.start()
+        if self.scheduler is not None:
+            self.scheduler.start()
+
+    def stop(self) -> None:
+        """End all work, bring what is journalled to the lake, and close; a second time is fine."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self.workers.shutdown(wait=True, cancel_futures=True)
+        self.heavy_workers.shutdown(wait=True, cancel_futures=True)
+        if self.scheduler is not None and self._running:
+            self.scheduler.stop()
+        try:
+            self.flusher.stop()
+        except Exception:
+            _log.exception("the last flush failed; the journal keeps what it has")
+        self.journal.close()
+        self.engine.close()
+        self.catalog.close()
+
+    async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run blocking work in a worker thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.workers, work, *arguments)
+
+    # Models
+
+    def find(self, project: str, model: str) -> Model | None:
+        """Return a model, or None; from memory where it is known there."""
+        return self._models.find(project, model)
+
+    def get(self, project: str, model: str) -> Model:
+        """Return a model.
+
+        Raises
+        ------
+        NotFound
+            Naming what it may have been meant to be.
+        """
+        found = self._models.find(project, model)
+        if found is None:
+            raise NotFound(
+                f"no model {model!r} in project {project!r}"
+                f"{self._models.hint(project, model)}; its first records make it",
+                code="unknown_model",
+            )
+        return found
+
+    def models(self, project: str | None = None) -> list[Model]:
+        """Return the models of a project, or of all, by name."""
+        return self._models.list(project)
+
+    def create(self, project: str, model: str, schema: Schema) -> Model:
+        """Return a model, made with this schema if it is not there."""
+        with self.creating:
+            return self._models.create(project, model, schema)
+
+    def put_schema(self, project: str, model: str, schema: Schema, actor: str = "api") -> Model:
+        """Give a model a schema; it is made if it is not there.
+
+        Raises
+        ------
+        Conflict
+            If records are stored that have another type in a column.
+        """
+        with self.creating:
+            if self._models.find(project, model) is not None:
+                self.flusher.flush_now()
+            return self._models.put_schema(self.lake, project, model, schema, actor)
+
+    # Baselines
+
+    def baseline(self, model: Model) -> Baseline | None:
+        """Return a model's active baseline; from memory where it is there."""
+        return self._baselines.active(model)
+
+    def baselines(self, model: Model) -> Sequence[BaselineRow]:
+        """Return the catalog's entries of all of a model's baselines, the newest first."""
+        return self._baselines.list(model)
+
+    def put_baseline(self, model: Model, baseline: Baseline, *, source: str) -> BaselineRow:
+        """Store a baseline and make it the model's active one.
+
+        Parameters
+        ----------
+        source : str
+            Where it comes from: ``upload``, ``records``, ``first_windows``.
+        """
+        return self._baselines.put(model, baseline, source=source)
+
+    # What comes in
+
+    def count(self, project: str, model: str, resource: Resource, received: Received) -> None:
+        """Count what a request brought."""
+        name = self.counters.model(project, model)
+        counter = self.counters.labels if resource == "labels" else self.counters.accepted
+        counter.labels(*name).inc(received.accepted)
+        if received.repeated:
+            self.counters.repeated.labels(*name).inc(received.repeated)
+        if received.quarantined:
+            self.counters.quarantined.labels(*name).inc(received.quarantined)
+        with self._waiting_guard:
+            self._waiting[project, model] += received.accepted + received.quarantined
+
+    def on_flush(self, listener: Callable[[list[Flushed]], None]) -> None:
+        """Have a function called after each flush with what it brought, in the flusher's thread."""
+        self._listeners.append(listener)
+
+    def waiting(self, model: Model) -> int:
+        """Return how many of a model's records and labels are not in the lake yet."""
+        with self._waiting_guard:
+            return max(0, self._waiting[model.project, model.name])
+
+    def lag(self, model: Model) -> dict[str, int]:
+        """Return what still has to be done for a model, and how many windows were closed.
+
+        Returns
+        -------
+        dict
+            ``records`` not in the lake yet; from the scheduler ``windows`` to close,
+            ``restatements`` to make, and windows ``closed``.
+        """
+        told = getattr(self.scheduler, "lag", None)
+        done: dict[str, int] = {"windows": 0, "restatements": 0, "closed": 0}
+        if told is not None:
+            done |= told(model)
+        return {**done, "records": self.waiting(model)}
+
+    def wrongs(self) -> list[str]:
+        """Return what keeps the server from being ready, in words; nothing if all is well."""
+        return wrongs(self)
+
+    def _on_flush(self, flushed: list[Flushed]) -> None:
+        with self._waiting_guard:
+            for one in flushed:
+                brought = one.records + one.labels + one.quarantined
+                key = one.project, one.model
+                self._waiting[key] = max(0, self._waiting[key] - brought)
+        for listener in self._listeners:
+            try:
+                listener(flushed)
+            except Exception:
+                _log.exception("a listener to flushes failed")
+
+    def _on_flush_time(self, seconds: float, failures: int) -> None:
+        self.counters.flush_seconds.observe(seconds)
+        if failures:
+            self.counters.flush_failures.inc(failures)
+
+
+def _scheduler(runtime: Runtime) -> Scheduler | None:
+    if find_spec("tidegauge.server.scheduler") is None:
+        return None
+    made: Scheduler = import_module("tidegauge.server.scheduler").Scheduler(runtime)
+    return made
+
+
+def _make_folders(*folders: Any) -> None:
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(
+                f"the data folder {folder} cannot be made: {error.strerror}; name another with "
+                "--data",
+                code="bad_data_folder",
+            ) from None
+
+
+def _empty(folder: Any) -> None:
+    """Throw away what an earlier process left half-done."""
+    for left in folder.iterdir():
+        if left.is_file():
+            left.unlink()

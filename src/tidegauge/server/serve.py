@@ -1,0 +1,130 @@
+"""``tidegauge serve``: one process with API, pages, flusher and scheduler, until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+
+from tidegauge.errors import Conflict
+from tidegauge.server.app import create_app
+from tidegauge.server.origins import is_loopback
+from tidegauge.server.runtime import Runtime
+from tidegauge.server.settings import Settings, shown_host
+
+_log = logging.getLogger("tidegauge")
+_BACKLOG = 2048
+
+
+def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
+    """Run the server until SIGINT or SIGTERM, then end what runs, flush and return.
+
+    Parameters
+    ----------
+    settings : Settings
+    say : callable, optional
+        Takes the lines for a person; prints them by default.
+
+    Raises
+    ------
+    Conflict
+        If the port is taken (``port_taken``), or another process holds the data folder.
+    """
+    say = say or _say
+    _set_up_logging()
+    with contextlib.closing(listen(settings.host, settings.port)) as listener:
+        runtime = Runtime(settings)
+        port = listener.getsockname()[1]
+        address = f"http://{shown_host(settings.host)}:{port}"
+
+        def started() -> None:
+            say(f"Tidegauge listens on {address}  (data in {settings.data.absolute()})")
+            if not is_loopback(settings.host):
+                say("Nothing is authenticated: whoever reaches this address may read and write.")
+
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(settings, runtime=runtime, on_start=started),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=_BACKLOG,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=max(1, int(settings.drain.total_seconds())),
+            )
+        )
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                server.run(sockets=[listener])
+        finally:
+            runtime.stop()
+        say("Tidegauge has stopped.")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises
+    ------
+    Conflict
+        With the code ``port_taken`` or ``bad_address``.
+
+    Examples
+    --------
+    >>> listener = listen("127.0.0.1", 0)
+    >>> try:
+    ...     listen("127.0.0.1", listener.getsockname()[1])
+    ... except Conflict as error:
+    ...     print(error.code)
+    port_taken
+    >>> listener.close()
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _no_address(host, port, error) from None
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.set_inheritable(False)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(
+                f"port {port} of {host} is taken; stop what listens there, or give another with "
+                "--port (0 takes a free one)",
+                code="port_taken",
+            ) from None
+        raise _no_address(host, port, error) from None
+    return listener
+
+
+def _no_address(host: str, port: int, error: OSError) -> Conflict:
+    return Conflict(
+        f"cannot listen on {host}, port {port}: {error.strerror or error}", code="bad_address"
+    )
+
+
+def _set_up_logging() -> None:
+    """Write warnings and errors to the standard error, unless somebody set logging up already."""
+    if logging.getLogger().handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    )
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,215 @@
+"""The one settings class: from arguments, then ``TIDEGAUGE_*`` variables, then the defaults."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from tidegauge.errors import BadInput
+
+PREFIX = "TIDEGAUGE_"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_MIB = 1 << 20
+
+
+def duration(value: object) -> object:
+    """Read a span of time such as ``"10m"`` or ``"1d"``; a bare number counts seconds.
+
+    Examples
+    --------
+    >>> duration("1d"), duration("0.5")
+    (datetime.timedelta(days=1), datetime.timedelta(microseconds=500000))
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    match = _DURATION.fullmatch(text)
+    try:
+        if match:
+            return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+        return timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{value!r} is no span of time; write 2s, 10m, 6h, 1d or 2w") from None
+
+
+def _words(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+    return value
+
+
+Span = Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta(0))]
+SpanOrZero = Annotated[timedelta, BeforeValidator(duration), Field(ge=timedelta(0))]
+
+
+class Settings(BaseModel):
+    """Everything that can be set.
+
+    Each field is also the environment variable ``TIDEGAUGE_`` and its name in capitals. Spans of
+    time are written ``2s``, ``10m``, ``6h``, ``1d``; sizes are bytes.
+
+    Examples
+    --------
+    >>> Settings(port=9000).address
+    'http://127.0.0.1:9000'
+    >>> Settings.load({"TIDEGAUGE_WINDOW": "6h"}).window
+    datetime.timedelta(seconds=21600)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Where things are kept.
+    data: Path = Field(
+        Path("tidegauge-data"),
+        description="Folder of journal, lake and catalog; one server process at a time holds it.",
+    )
+    database_url: str | None = Field(
+        None,
+        description="Catalog as an SQLAlchemy URL; by default the file catalog.sqlite in data.",
+    )
+
+    # Where it is reached.
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on; nothing is authenticated in this version, so anything "
+        "but this machine's own address opens it to the network.",
+    )
+    port: int = Field(8420, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    allowed_hosts: Annotated[tuple[str, ...], BeforeValidator(_words)] = Field(
+        (),
+        description="Host names under which it may be called besides its own, comma-separated, "
+        "such as that of a proxy before it; * for any. Only asked where host is a loopback one.",
+    )
+    drain: Span = Field(
+        timedelta(seconds=10),
+        description="How long running requests may take to end once the server is told to stop.",
+    )
+
+    # What a request may be.
+    max_body: int = Field(
+        32 * _MIB, gt=0, description="Largest body of a request, sent or unpacked."
+    )
+    max_baseline: int = Field(
+        1024 * _MIB, gt=0, description="Largest uploaded baseline; it waits on disk, not in memory."
+    )
+    infer_schemas: bool = Field(
+        True, description="Whether a model that is not known is created from its first records."
+    )
+
+    # How much may wait, before senders are told to try again later.
+    max_requests: int = Field(
+        1000, gt=0, description="Requests with records that may be worked on at the same time."
+    )
+    max_request_bytes: int = Field(
+        256 * _MIB, gt=0, description="Bytes of the bodies that may be worked on at the same time."
+    )
+    max_queued: int = Field(
+        64 * _MIB, gt=0, description="Bytes of requests that may wait for the journal's commit."
+    )
+    max_backlog: int = Field(
+        2048 * _MIB, gt=0, description="Bytes of journalled records that may wait for the lake."
+    )
+    min_free: int = Field(
+        64 * _MIB, ge=0, description="Free bytes on the data folder's disk, below which not ready."
+    )
+
+    # When things happen.
+    flush_interval: Span = Field(
+        timedelta(seconds=2),
+        le=timedelta(minutes=1),
+        description="How often journalled records move to the lake, where they can be read.",
+    )
+    tick_interval: Span = Field(
+        timedelta(seconds=1), description="How often the scheduler looks for windows to close."
+    )
+    restate_interval: Span = Field(
+        timedelta(minutes=10),
+        description="How often at most a window is computed again because of late labels.",
+    )
+
+    # What models start with; each model keeps its own once it is created.
+    window: Span = Field(timedelta(days=1), description="Width of a new model's windows.")
+    lateness: SpanOrZero = Field(
+        timedelta(hours=1),
+        description="How long after the end of a window records may still come; then it closes.",
+    )
+    label_horizon: Span = Field(
+        timedelta(days=90), description="How far back the prediction of a label is searched."
+    )
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
+        """Take what is given, what is not from the environment, and what is in neither by default.
+
+        Parameters
+        ----------
+        environment : mapping, optional
+            The process's own by default. Variables that name no setting are left alone.
+        **given
+            Settings by name; those that are None count as not given.
+
+        Raises
+        ------
+        BadInput
+            With the name of the setting or variable, what is wrong with it and what it is for.
+        """
+        environment = os.environ if environment is None else environment
+        values: dict[str, Any] = {}
+        for name in cls.model_fields:
+            if (text := environment.get(variable(name))) is not None:
+                values[name] = text
+        values.update({name: value for name, value in given.items() if value is not None})
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else "settings"
+            from_variable = given.get(name) is None and variable(name) in environment
+            field = cls.model_fields.get(name)
+            hint = f" ({field.description})" if field is not None else ""
+            raise BadInput(
+                f"{variable(name) if from_variable else name}: "
+                f"{str(first['msg']).removeprefix('Value error, ')}{hint}",
+                code="bad_setting",
+            ) from None
+
+    @property
+    def address(self) -> str:
+        """The URL under which this machine reaches the server."""
+        return f"http://{shown_host(self.host)}:{self.port}"
+
+    @property
+    def catalog_url(self) -> str:
+        """The catalog's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{(self.data / 'catalog.sqlite').absolute()}"
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting.
+
+    Examples
+    --------
+    >>> variable("port")
+    'TIDEGAUGE_PORT'
+    """
+    return PREFIX + name.upper()
+
+
+def shown_host(host: str) -> str:
+    """Return a host as it stands in a URL.
+
+    Examples
+    --------
+    >>> shown_host("::1"), shown_host("0.0.0.0")
+    ('[::1]', '127.0.0.1')
+    """
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"[{named}]" if ":" in named else named
