@@ -56,6 +56,7 @@ def environment(*folders: Path) -> Environment:
         shown_state=shown_state,
         script_json=script_json,
     )
+    made.tests["known"] = format.known
     made.globals.update(
         explain=explain,
         band_bar=_drawn(charts.band_bar),

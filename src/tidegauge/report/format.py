@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import TypeGuard
 
 NONE = "—"
 #: Narrow no-break space: between thousands, and between a number and its unit.
@@ -16,6 +17,17 @@ THIN = "\u202f"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _COUNTED = frozenset({"rows", "values", "records", "windows", "labels", "requests"})
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+def known(value: float | None) -> TypeGuard[float]:
+    """Whether a value is a finite number.
+
+    Examples
+    --------
+    >>> known(0.0), known(None), known(float("nan"))
+    (True, False, False)
+    """
+    return value is not None and math.isfinite(value)
 
 
 def number(value: float | None) -> str:
@@ -60,7 +72,7 @@ def count(value: float | None) -> str:
     >>> count(1234567), count(None)
     ('1\u202f234\u202f567', '—')
     """
-    if value is None or not math.isfinite(value):
+    if not known(value):
         return NONE
     return f"{value:,.0f}".replace(",", THIN).replace("-", "−")
 
@@ -73,7 +85,7 @@ def share(value: float | None) -> str:
     >>> share(0.0312), share(0), share(1), share(1e-7)
     ('3.12\u202f%', '0\u202f%', '100\u202f%', '<\u202f0.001\u202f%')
     """
-    if value is None or not math.isfinite(value):
+    if not known(value):
         return NONE
     if 0 < abs(value) < 1e-5:
         return f"<{THIN}0.001{THIN}%"
@@ -88,7 +100,7 @@ def duration(seconds: float | None) -> str:
     >>> duration(0.0123), duration(90), duration(7200), duration(86400 * 3)
     ('12.3\u202fms', '1.5\u202fmin', '2\u202fh', '3\u202fd')
     """
-    if seconds is None or not math.isfinite(seconds):
+    if not known(seconds):
         return NONE
     if 0 < abs(seconds) < 1:
         return f"{number(seconds * 1000)}{THIN}ms"
@@ -113,7 +125,7 @@ def quantity(value: float | None, unit: str | None = None) -> str:
     >>> quantity(0.5, "share"), quantity(12345, "rows"), quantity(3.14159, "nats")
     ('50\u202f%', '12\u202f345\u202frows', '3.14\u202fnats')
     """
-    if value is None or not math.isfinite(value) or not unit:
+    if not known(value) or not unit:
         return number(value)
     if unit == "share":
         return share(value)
@@ -132,7 +144,7 @@ def signed(value: float | None, unit: str | None = None) -> str:
     ('+0.0123', '−1', '0')
     """
     text = quantity(value, unit)
-    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
+    return f"+{text}" if known(value) and value > 0 else text
 
 
 def p_value(value: float | None) -> str:
@@ -143,7 +155,7 @@ def p_value(value: float | None) -> str:
     >>> p_value(0.0000012), p_value(0.0341), p_value(None)
     ('<\u202f0.001', '0.034', '—')
     """
-    if value is None or not math.isfinite(value):
+    if not known(value):
         return NONE
     return f"<{THIN}0.001" if value < 0.001 else f"{value:.3f}"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tidegauge.metrics.registry import Family, all_metrics
-from tidegauge.metrics.result import Result, State
+from tidegauge.metrics.registry import Family
 from tidegauge.report.charts import Spec, timeline
 from tidegauge.report.data import ReportData
 from tidegauge.report.environment import environment
 from tidegauge.report.sections.columns import ColumnGroup, column_groups, metric_names
 from tidegauge.report.sections.embedded import embedded
 from tidegauge.report.sections.heat import columns_by_window, segment_maps
+from tidegauge.report.sections.overall import of_family, overall_state
 from tidegauge.report.sections.tables import as_results, segment_name, segmented, worst
 from tidegauge.report.sections.tracks import tracks, window_count
 from tidegauge.report.states import shown_state
@@ -64,35 +64,6 @@ def render_report(data: ReportData) -> str:
         results=embedded(data.results),
         metrics=metric_names(data),
     )
-
-
-def overall_state(data: ReportData) -> str:
-    """Return the one state that answers "is it working?".
-
-    Parameters
-    ----------
-    data : ReportData
-
-    Returns
-    -------
-    str
-        ``alarm``; ``too_few`` where nothing could be judged; else ``ok``.
-    """
-    if data.alarms > 0:
-        return "alarm"
-    judged = [one.headline.state for one in data.columns if one.headline]
-    judged += [one.state for one in data.performance]
-    return "ok" if State.OK in judged else "too_few"
-
-
-def of_family(data: ReportData, family: Family) -> list[Result]:
-    """Return the model-level results of one family."""
-    known = all_metrics()
-    return [
-        one
-        for one in data.performance
-        if (known[one.metric].family if one.metric in known else Family.PERFORMANCE) is family
-    ]
 
 
 def _facts(groups: list[ColumnGroup]) -> list[tuple[str, int, str]]:

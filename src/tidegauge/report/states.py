@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegauge.metrics.result import Result, State
+from tidegauge.report.format import known
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,6 @@ def shown_state(result: Result) -> str:
     >>> shown_state(Result("mean", value=3.0)), shown_state(Result("ks", value=0.1, upper=0.2))
     ('shown', 'ok')
     """
-    if result.state is State.OK and result.lower is None and result.upper is None:
+    if result.state is State.OK and not (known(result.lower) or known(result.upper)):
         return "shown"
     return str(result.state)

@@ -147,7 +147,7 @@
       background: "transparent",
       font,
       view: { stroke: null },
-      axis: { ...words, domainColor: ink.referenceLine, tickColor: ink.referenceLine, gridColor: ink.grid, titlePadding: 8, labelOverlap: true },
+      axis: { ...words, domainColor: ink.referenceLine, tickColor: ink.referenceLine, gridColor: ink.grid, titlePadding: 8, titleLimit: 190, labelOverlap: true },
       axisX: { tickCount: 6 },
       axisY: { domain: false, ticks: false, tickCount: 5 },
       legend: { ...words, labelFontSize: 12 },
@@ -223,6 +223,7 @@
   function beforePrint() {
     root.dataset.before = root.dataset.theme ?? "";
     root.dataset.theme = "light";
+    root.dataset.paper = "";
     hideTip();
     const vega = window.tidegaugeVega;
     if (vega) {
@@ -236,6 +237,7 @@
     if (root.dataset.before) root.dataset.theme = root.dataset.before;
     else delete root.dataset.theme;
     delete root.dataset.before;
+    delete root.dataset.paper;
     redraw();
   }
 
@@ -414,9 +416,9 @@
     }
   }
 
-  /* A link into a closed row opens it. */
-  function openTarget() {
-    const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  /* A link into a closed row opens it. In a notebook's frame the page follows its links itself. */
+  function openTarget(hash) {
+    const target = hash && document.getElementById(decodeURIComponent(hash.slice(1)));
     for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
     if (target) target.scrollIntoView();
   }
@@ -445,6 +447,11 @@
   }
 
   function clicks(event) {
+    const link = event.target.closest("a[href^='#']");
+    if (link && location.protocol === "about:") {
+      event.preventDefault();
+      openTarget(link.hash);
+    } else if (link && link.hash === location.hash) openTarget(link.hash);
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.take) takeChart(button.closest("[data-chart]"), button.dataset.take);
@@ -466,8 +473,8 @@
     watchTips();
     document.addEventListener("click", clicks);
     document.addEventListener("keydown", keys);
-    addEventListener("hashchange", openTarget);
-    openTarget();
+    addEventListener("hashchange", () => openTarget(location.hash));
+    openTarget(location.hash);
     const figures = all("[data-chart]");
     lazily(figures);
     addEventListener("beforeprint", beforePrint);

@@ -1,0 +1,263 @@
+"""A comparison in the terminal, and the progress of long work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from tidegauge.metrics.result import Result
+from tidegauge.report.data import ColumnReport, ReportData, SourceInfo
+from tidegauge.report.format import count, interval, known, number, plural, quantity, share, signed
+from tidegauge.report.sections.columns import group_of, harmless_below, state_of
+from tidegauge.report.sections.overall import overall_state
+from tidegauge.report.sections.tables import as_results, segment_name, worst
+from tidegauge.report.states import look_of, shown_state
+
+_MOST_COLUMNS = 15
+_MOST_WORST = 5
+_WIDE = 100
+_MOST_CELL = 24
+#: Colours of the tones; a console without colour shows shape and word alone.
+_STYLES = {"alarm": "bold red", "warning": "yellow", "unknown": "blue", "": "default"}
+
+
+def print_report(data: ReportData, console: Console) -> None:
+    """Print a comparison: the verdict, the sides, performance, the columns that matter, notes.
+
+    Parameters
+    ----------
+    data : ReportData
+    console : rich.console.Console
+        Its width and colours decide how much is shown; 80 columns are enough.
+    """
+    console.print()
+    console.print(_verdict(data))
+    console.print(_side("reference", data.reference), _side("current", data.current), sep="\n")
+    if data.performance:
+        console.print()
+        console.print(_performance(data.performance, console.width))
+    if data.columns:
+        console.print()
+        console.print(_columns(data, console.width))
+        left = len(data.columns) - len(_shown(data))
+        if left:
+            console.print(Text(f"    … and {_rest(data, left)}", style="dim"))
+    _worst(data, console)
+    for note in data.notes:
+        console.print(Padding(Text(f"note: {note}", style="dim"), (0, 0, 0, 2)))
+    console.print()
+
+
+def mark(state: str, word: bool = True) -> Text:
+    """Return a state as its shape, word and colour.
+
+    Examples
+    --------
+    >>> mark("alarm").plain
+    '▲ alarm'
+    """
+    look = look_of(state)
+    said = f"{look.glyph} {look.word}" if word else look.glyph
+    return Text(said, style=_STYLES[look.tone] if look.tone else "dim")
+
+
+def _verdict(data: ReportData) -> Text:
+    look = look_of(overall_state(data))
+    style = _STYLES[look.tone] if look.tone else "bold"
+    return Text.assemble((f"{look.glyph} ", style), (data.verdict, style))
+
+
+def _side(name: str, info: SourceInfo) -> Text:
+    said = [info.name or "unnamed", plural(info.rows, "row")]
+    if info.start or info.end:
+        said.append(interval(info.start, info.end))
+    return Text(f"  {name:<9} {' · '.join(said)}", style="dim")
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> Table:
+    """Return a table in which only the first column gives way; ``>`` before a heading is right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for at, heading in enumerate(headings):
+        name = heading.removeprefix(">")
+        widest = max([cell_len(name), *(cell_len(str(row[at])) for row in rows)])
+        table.add_column(
+            name,
+            justify="right" if heading.startswith(">") else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=12 if at == 0 else min(widest, _MOST_CELL),
+        )
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _value(result: Result) -> Text:
+    tone = look_of(shown_state(result)).tone
+    return Text(_amount(result.value, result.unit), style=_STYLES[tone] if tone else "")
+
+
+def _amount(value: float | None, unit: str | None) -> str:
+    """Write a value; what a metric counts is plain from its name."""
+    return count(value) if unit in ("rows", "values") else quantity(value, unit)
+
+
+def _band(result: Result) -> str:
+    low, high = result.lower, result.upper
+    if known(low) and known(high):
+        return f"{_amount(low, result.unit)} – {_amount(high, result.unit)}"
+    if known(high):
+        return f"≤ {_amount(high, result.unit)}"
+    return f"≥ {_amount(low, result.unit)}" if known(low) else ""
+
+
+def _named(state: str, name: str) -> Text:
+    shape = mark(state, word=False) if state != "shown" else Text(" ")
+    return Text.assemble("  ", shape, " ", name)
+
+
+def _performance(results: Sequence[Result], width: int) -> Table:
+    wide = width >= _WIDE
+    rows: list[list[Text | str]] = []
+    for result in sorted(results, key=lambda one: shown_state(one) == "shown"):
+        expected = result.expected
+        row: list[Text | str] = [
+            _named(shown_state(result), result.metric),
+            _value(result),
+            _amount(expected, result.unit) if known(expected) else "",
+            _band(result),
+        ]
+        row += [count(result.n_current)] if wide else []
+        rows.append([*row, result.basis or ""])
+    headings = ["    model", ">value", ">expected", "band", *([">n"] if wide else []), "labels"]
+    return _table(headings, rows)
+
+
+def _shown(data: ReportData) -> list[ColumnReport]:
+    """Return the columns that are listed: what alarms or cannot be judged, at most fifteen."""
+    loud = [one for one in data.columns if state_of(one) in ("alarm", "too_few")]
+    loud.sort(key=lambda one: state_of(one) != "alarm")
+    return (loud or list(data.columns[:3]))[:_MOST_COLUMNS]
+
+
+def _rest(data: ReportData, left: int) -> str:
+    quiet = sum(state_of(one) not in ("alarm", "too_few") for one in data.columns)
+    loud = len(data.columns) - quiet
+    if loud <= _MOST_COLUMNS:
+        return f"{left} more, quiet"
+    return f"{left} more, {loud - _MOST_COLUMNS} of them not quiet"
+
+
+def _columns(data: ReportData, width: int) -> Table:
+    wide = width >= _WIDE
+    harmless = harmless_below(data)
+    rows: list[list[Text | str]] = []
+    for column in _shown(data):
+        head = column.headline or Result("")
+        state = state_of(column)
+        row: list[Text | str] = [
+            _named(state, column.name),
+            head.metric,
+            _value(head),
+            _band(head),
+        ]
+        row += [number(head.expected), count(head.n_current)] if wide else []
+        row += [_missing(column), signed(column.impact) if known(column.impact) else ""]
+        told = "no harm" if group_of(column, harmless) == "drift" else ""
+        rows.append([*row, told or ("too few" if state == "too_few" else "")])
+    headings = ["    column", "drift", ">value", "band"]
+    headings += [">expected", ">n"] if wide else []
+    return _table([*headings, ">missing", ">on score", ""], rows)
+
+
+def _missing(column: ColumnReport) -> Text:
+    found = next((one for one in column.results if one.metric == "missing_share"), None)
+    if found is None:
+        return Text()
+    tone = look_of(str(found.state)).tone
+    return Text(share(found.value), style=_STYLES[tone] if tone else "")
+
+
+def _worst(data: ReportData, console: Console) -> None:
+    """Print the strongest alarms of single segments and windows."""
+    if not data.window and not data.segments:
+        return
+    found = as_results(worst(data.results, _MOST_WORST))
+    if not found:
+        return
+    rows: list[list[Text | str]] = []
+    for result in found:
+        name = f"{result.column} {result.metric}" if result.column else result.metric
+        row: list[Text | str] = [_named("alarm", name), _value(result), _band(result)]
+        row += [interval(result.window_start, result.window_end)] if data.window else []
+        rows.append([*row, segment_name(result.segment)])
+    headings = ["    strongest", ">value", "band", *(["when"] if data.window else []), "where"]
+    console.print()
+    console.print(_table(headings, rows))
+    if data.alarms > len(found):
+        console.print(Text(f"    … of {plural(data.alarms, 'alarm')}", style="dim"))
+
+
+class Advance(Protocol):
+    """Tells progress that more rows were read."""
+
+    def __call__(self, rows: int) -> None:
+        """Add rows to those that are done."""
+
+
+@contextmanager
+def progress(
+    console: Console, quiet: bool = False, *, doing: str = "Reading", total: int | None = None
+) -> Iterator[Advance]:
+    """Show the progress of long work while the block runs.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Nothing is shown where it is no terminal.
+    quiet : bool
+        Shows nothing.
+    doing : str
+        What is being done.
+    total : int or None
+        Rows in all, if known.
+
+    Yields
+    ------
+    callable
+        ``advance(rows)``, to be called from any thread.
+
+    Examples
+    --------
+    >>> with progress(Console(), quiet=True) as advance:
+    ...     advance(1000)
+    """
+    if quiet or not console.is_terminal:
+        yield lambda rows: None
+        return
+    columns = [
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn() if total else TextColumn("{task.completed:,.0f}"),
+        TextColumn("rows"),
+        TimeElapsedColumn(),
+    ]
+    with Progress(*columns, console=console, transient=True, refresh_per_second=8) as shown:
+        task = shown.add_task(doing, total=total)
+        yield lambda rows: shown.advance(task, rows)
