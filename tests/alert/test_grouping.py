@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tidegauge.alert import OpenIncident, group, is_over
@@ -65,9 +66,17 @@ def test_new_alarms_join_what_is_already_open() -> None:
 
 
 def test_an_incident_is_over_once_it_was_quiet_for_long_enough() -> None:
-    incident = OpenIncident(1, Kind.QUALITY, START, START)
-    assert not is_over(incident, START + DAY, DAY)
-    assert is_over(incident, START + 4 * DAY, DAY)
+    hole = OpenIncident(1, Kind.QUALITY, START, START, metric="missing_share")
+    assert not is_over(hole, START + DAY, DAY)
+    assert is_over(hole, START + 4 * DAY, DAY)
+    drift = OpenIncident(2, Kind.DRIFT, START, START)
+    assert not is_over(drift, START + 4 * DAY, DAY)
+    assert is_over(drift, START + 9 * DAY, DAY)
+
+
+def test_another_performance_metric_is_another_incident() -> None:
+    alarms = [alarm(Kind.PERFORMANCE, 0), replace(alarm(Kind.PERFORMANCE, 1), metric="roc_auc")]
+    assert len(group(alarms, [], DAY)) == 2
 
 
 def test_titles_say_what_and_when() -> None:

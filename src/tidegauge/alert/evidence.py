@@ -5,6 +5,7 @@ Pure: alarms and what was looked up for them go in, a plain dictionary and a sen
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,14 @@ from tidegauge.explain.hours import Hole
 
 #: A drift is taken for harmful when performance was off in this share of its windows.
 _COINCIDENT = 0.3
-_SHOWN = 5
+#: Damage of values is grave from this share of the records on.
+_GRAVE = 0.05
+_SHOWN = 4
+_DAMAGE = {
+    "missing_share": "missing",
+    "unseen_share": "unseen",
+    "type_error_share": "of a wrong type",
+}
 
 
 @dataclass(frozen=True)
@@ -115,10 +123,15 @@ def _performance(alarms: Sequence[Alarm], context: Context, details: dict[str, A
 def _worst_windows(alarms: Sequence[Alarm]) -> str:
     worst = max(alarms, key=lambda a: abs(a.effect or 0.0))
     where = "" if worst.segment is None else f" in {_plain(worst.segment)}"
-    return (
-        f"At worst {worst.metric} {_number(worst.value)}{where}, expected "
-        f"{_number(worst.expected)}, on {worst.window_start:%-d %b}."
-    )
+    day = f"{worst.window_start:%-d %b}"
+    if worst.metric != "bias":
+        usual = f"expected {_number(worst.expected)}"
+        return f"At worst {worst.metric} {_number(worst.value)}{where}, {usual}, on {day}."
+    value = worst.value or 0.0
+    bound = worst.upper if value > 0 else worst.lower
+    usual = "" if bound is None else f" (up to {abs(bound) * 100:.0f} is usual)"
+    more = "more" if value > 0 else "fewer"
+    return f"At worst {abs(value) * 100:.0f} in 100 {more} than predicted{where}, on {day}{usual}."
 
 
 def _segments(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -198,12 +211,15 @@ def _quality(
         for (start, end, segments), names in sorted(holes.items(), key=lambda item: item[0][:2])
     ]
     details["harm_text"] = f"{affected:,} records".replace(",", " ")
-    summary = f"{worst.metric} of '{worst.column}' up to {worst.value:.1%}"
-    summary += f", expected {worst.expected:.1%}." if worst.expected is not None else "."
+    usual = worst.expected or 0.0
+    what = _DAMAGE.get(worst.metric, worst.metric)
+    summary = f"'{worst.column}' {what} in up to {worst.value or 0:.1%} of records"
+    summary += f" ({usual:.1%} is usual)."
     when = _hours(details["hours"])
     if when:
         summary += f" {when}"
-    return Evidence("warning", float(affected), summary, details)
+    severity = "warning" if (worst.value or 0.0) - usual >= _GRAVE else "info"
+    return Evidence(severity, float(affected), summary, details)
 
 
 def _hours(hours: Sequence[Mapping[str, Any]]) -> str:
@@ -221,8 +237,6 @@ def _hours(hours: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _plain(segment: str) -> str:
-    import json
-
     return " ".join(f"{k} {v}" for k, v in json.loads(segment).items())
 
 

@@ -23,10 +23,14 @@ from tidegauge.metrics import find_metric
 QUIET: dict[Kind, int] = {
     Kind.PERFORMANCE: 7,
     Kind.DRIFT: 7,
-    Kind.QUALITY: 1,
+    Kind.QUALITY: 7,
     Kind.VOLUME: 2,
     Kind.SERVICE: 2,
 }
+#: A hole in the data is over as soon as the data are back.
+_HOLE_QUIET = 1
+#: Kinds of which every metric has incidents of its own.
+_BY_METRIC = frozenset({Kind.PERFORMANCE, Kind.QUALITY, Kind.SERVICE})
 #: Columns that begin to drift within so many windows are taken to have one cause.
 _TOGETHER = 3
 
@@ -43,6 +47,8 @@ class OpenIncident:
     first_window, last_window : datetime
         Start of its first and its newest alarmed window.
     columns : set of str
+    metric : str or None
+        The one that its alarms are of, where every metric has incidents of its own.
     """
 
     id: int | None
@@ -50,6 +56,12 @@ class OpenIncident:
     first_window: datetime
     last_window: datetime
     columns: set[str] = field(default_factory=set)
+    metric: str | None = None
+
+    @property
+    def quiet(self) -> int:
+        """Windows without an alarm after which it is over."""
+        return _HOLE_QUIET if self.metric == "missing_share" else QUIET[self.kind]
 
 
 def kind_of(metric: str) -> Kind:
@@ -76,7 +88,7 @@ def is_over(incident: OpenIncident, watermark: datetime, width: timedelta) -> bo
     width : timedelta
         Width of a window.
     """
-    return watermark - incident.last_window > (QUIET[incident.kind] + 1) * width
+    return watermark - incident.last_window > (incident.quiet + 1) * width
 
 
 def group(
@@ -84,9 +96,9 @@ def group(
 ) -> list[tuple[OpenIncident, list[Alarm]]]:
     """Give each alarm to the incident of its cause; open one where there is none.
 
-    Alarms of performance, volume and service belong to the one incident of their kind. Drift
-    and quality belong to the incident that already holds their column, or to one that began at
-    the same time. In segments alone they follow the same rule.
+    Alarms of performance, volume and service belong to the one incident of their metric or
+    kind. Drift and quality belong to the incident that already holds their column, or to one
+    that began at the same time. In segments alone they follow the same rule.
 
     Parameters
     ----------
@@ -104,9 +116,7 @@ def group(
     for alarm in sorted(alarms, key=lambda a: (a.window_start, a.segment is not None, a.metric)):
         found = _find(alarm, held, width)
         if found is None:
-            found = OpenIncident(
-                None, kind_of(alarm.metric), alarm.window_start, alarm.window_start
-            )
+            found = _opened(alarm)
             held.append(found)
         found.first_window = min(found.first_window, alarm.window_start)
         found.last_window = max(found.last_window, alarm.window_start)
@@ -117,24 +127,37 @@ def group(
 
 
 def _find(alarm: Alarm, held: Sequence[OpenIncident], width: timedelta) -> OpenIncident | None:
+    kind = kind_of(alarm.metric)
     near = [
         incident
         for incident in held
-        if incident.kind is kind_of(alarm.metric) and _touches(incident, alarm.window_start, width)
+        if incident.kind is kind
+        and incident.metric == metric_of(alarm)
+        and _touches(incident, alarm.window_start, width)
     ]
-    if kind_of(alarm.metric) not in (Kind.DRIFT, Kind.QUALITY):
+    if kind not in (Kind.DRIFT, Kind.QUALITY):
         return near[-1] if near else None
     for incident in near:
         if alarm.column in incident.columns:
             return incident
     for incident in near:
-        if abs(alarm.window_start - incident.first_window) <= _span(kind_of(alarm.metric)) * width:
+        if abs(alarm.window_start - incident.first_window) <= _span(kind) * width:
             return incident
     return None
 
 
+def metric_of(alarm: Alarm) -> str | None:
+    """Return the metric that an incident with this alarm is about, or None if it may be any."""
+    return alarm.metric if kind_of(alarm.metric) in _BY_METRIC else None
+
+
+def _opened(alarm: Alarm) -> OpenIncident:
+    start = alarm.window_start
+    return OpenIncident(None, kind_of(alarm.metric), start, start, metric=metric_of(alarm))
+
+
 def _touches(incident: OpenIncident, moment: datetime, width: timedelta) -> bool:
-    reach = (QUIET[incident.kind] + 1) * width
+    reach = (incident.quiet + 1) * width
     return incident.first_window - reach <= moment <= incident.last_window + reach
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tidegauge.alert.evidence import Context, gather
-from tidegauge.alert.grouping import OpenIncident, group, is_over
+from tidegauge.alert.grouping import OpenIncident, group, is_over, metric_of
 from tidegauge.alert.lookup import Rows, alarms_of, find_holes, find_impact, merged_impact
 from tidegauge.alert.sentences import title
 from tidegauge.catalog.catalog import Catalog
@@ -144,7 +144,11 @@ class IncidentKeeper:
             severity=evidence.severity,
             title=title(kind, alarms, watched.label, watched.width),
             summary=evidence.summary,
-            evidence={**evidence.details, "harm": evidence.harm},
+            evidence={
+                **evidence.details,
+                "harm": evidence.harm,
+                "metric": metric_of(alarms[0]),
+            },
             first_window=min(a.window_start for a in alarms),
             last_window=max(a.window_start for a in alarms),
         )
@@ -195,4 +199,5 @@ def _open(incident: Incident) -> OpenIncident:
         incident.first_window,
         incident.last_window,
         set(incident.evidence.get("columns", ())),
+        incident.evidence.get("metric"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -80,8 +81,6 @@ def find_impact(
 
 def alarms_of(closed: ClosedWindows, width: timedelta) -> list[Alarm]:
     """Return the alarms among some windows' verdicts."""
-    import json
-
     profile = closed.profile
     names = [None if s is None else json.dumps(s.to_json()) for s in profile.layout.segments]
     out = []

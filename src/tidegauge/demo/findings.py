@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 #: Weeks in which far more flights were late than was predicted; nobody tells the server.
 LATE_PERIODS = (
@@ -17,7 +20,6 @@ LATE_PERIODS = (
 )
 #: Some of the days on which whole hours of weather are missing.
 HOLES = (date(2013, 8, 23), date(2013, 10, 26), date(2013, 12, 31))
-SHOWN = 12
 
 
 def missed(incidents: Sequence[dict[str, Any]]) -> list[str]:
@@ -62,25 +64,41 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-_SHAPES = {"critical": "▲", "warning": "◆", "info": "·"}
-_STYLES = {"critical": "bold red", "warning": "yellow", "info": "dim"}
+@dataclass(frozen=True)
+class Part:
+    """A part of the summary.
+
+    Parameters
+    ----------
+    heading : str
+    shape, style : str
+        Of its lines.
+    shown : int
+        Incidents that are listed; the others are on the pages.
+    """
+
+    heading: str
+    shape: str
+    style: str
+    shown: int
+
+
+_PARTS = {
+    "critical": Part("The model was wrong", "▲", "bold red", 7),
+    "warning": Part("Worth a look", "◆", "yellow", 5),
+    "info": Part("Changed, without harm", "○", "dim", 4),
+}
 
 
 def print_findings(incidents: Sequence[dict[str, Any]], console: Console) -> None:
     """Print what was found: what, since when, how bad, where most."""
-    table = Table(box=None, pad_edge=False, show_edge=False, expand=False)
-    for name in ("", "what happened", "harm", "where, and why"):
-        table.add_column(name, overflow="fold", header_style="dim")
-    for incident in incidents[:SHOWN]:
-        severity = incident["severity"]
-        table.add_row(
-            _SHAPES.get(severity, "·"),
-            incident["title"],
-            incident["evidence"].get("harm_text", ""),
-            incident["summary"],
-            style=_STYLES.get(severity, ""),
-        )
-    console.print(table)
-    rest = len(incidents) - SHOWN
-    if rest > 0:
-        console.print(f"… and {rest} lesser ones, on the pages", style="dim")
+    for severity, part in _PARTS.items():
+        held = [i for i in incidents if i["severity"] == severity]
+        console.print(f"\n[bold]{part.heading}[/bold]  [dim]{len(held)} incidents[/dim]")
+        for incident in held[: part.shown]:
+            title, harm = escape(incident["title"]), escape(incident["evidence"]["harm_text"])
+            tail = f"  [dim]{harm}[/dim]" if harm else ""
+            console.print(f"[{part.style}]{part.shape}[/] {title}{tail}", soft_wrap=False)
+            console.print(Padding(Text(incident["summary"], style="dim"), (0, 0, 0, 2)))
+        if len(held) > part.shown:
+            console.print(f"[dim]  … and {len(held) - part.shown} more, on the pages[/dim]")

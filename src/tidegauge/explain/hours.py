@@ -50,7 +50,8 @@ def holes(hourly: Profile, column: str, usual: float) -> list[Hole]:
     Returns
     -------
     list of Hole
-        In order; hours that follow each other are one. An hour counts where more than half of
+        In order; hours that follow each other are one, hours without any record between them
+        included. An hour counts where more than half of
         the way from the usual share to 1 is missing, in the whole or in one segment.
     """
     missing = hourly[column]["missing"]
@@ -59,7 +60,7 @@ def holes(hourly: Profile, column: str, usual: float) -> list[Hole]:
         share = np.where(records > 0, missing / records, 0.0)
     hit = (share > usual + (1 - usual) / 2) & (missing > 0)
     hours = np.flatnonzero(hit.any(axis=1))
-    runs = np.split(hours, np.flatnonzero(np.diff(hourly.windows[hours]) > 3_600_000_000) + 1)
+    runs = np.split(hours, np.flatnonzero(np.diff(hours) > 1) + 1)
     return [_hole(hourly, run, missing, records, hit) for run in runs if len(run)]
 
 

@@ -27,7 +27,7 @@ from tidegauge.profile.layout import to_micros
 from tidegauge.profile.profile import ROWS
 from tidegauge.schema import Role
 
-_OUTPUTS = frozenset({Role.SCORE, Role.PREDICTION, Role.LABEL})
+_OUTPUTS = frozenset({Role.SCORE, Role.PREDICTION})
 
 
 @dataclass(frozen=True, eq=False)
