@@ -255,7 +255,7 @@ def test_a_full_backlog_is_told_to_come_again(tmp_path: Any) -> None:
     )
     with running(settings) as (address, _), httpx.Client(base_url=address) as http:
         path = "/v1/projects/default/models/m/predictions"
-        codes = [http.post(path, json=records(100)).status_code for _ in range(20)]
+        codes = [http.post(path, json=records(5)).status_code for _ in range(40)]
         assert codes[0] == 202 and codes[-1] == 429
         assert http.get("/readyz").status_code == 503
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -47,7 +48,7 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
             if not is_loopback(settings.host):
                 say("Nothing is authenticated: whoever reaches this address may read and write.")
 
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 create_app(settings, runtime=runtime, on_start=started),
                 log_config=None,
@@ -59,11 +60,26 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
             )
         )
         try:
-            with contextlib.suppress(KeyboardInterrupt):
-                server.run(sockets=[listener])
+            server.run(sockets=[listener])
         finally:
             runtime.stop()
         say("Tidegauge has stopped.")
+
+
+class _Server(uvicorn.Server):
+    """Ends on a signal as on any other reason: uvicorn's own would raise the signal once more."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Have signals end the server for as long as it runs."""
+        before = {
+            sign: signal.signal(sign, self.handle_exit) for sign in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for sign, handler in before.items():
+                signal.signal(sign, handler)
 
 
 def listen(host: str, port: int) -> socket.socket:
