@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import os
@@ -181,7 +182,7 @@ def sources() -> tuple[SourceInfo, SourceInfo]:
 
 
 def comparison(
-    columns: int = 53, *, quiet: bool = False, seed: int = 7, **about: Any
+    columns: int = 53, *, quiet: bool = False, seed: int = 7, **changed: Any
 ) -> ReportData:
     """A comparison of so many columns, the first ones moved unless it is quiet."""
     rng = random.Random(seed)
@@ -200,7 +201,8 @@ def comparison(
         else:
             name, unit, *ends = _NUMERIC[at % len(_NUMERIC)]
             name = name if at < len(_NUMERIC) else f"{name}_{at // len(_NUMERIC)}"
-            one = numeric_column(rng, name, unit, shift, tuple(ends), impact=impact, **few, **missing)
+            about = {"impact": impact, **few, **missing}
+            one = numeric_column(rng, name, unit, shift, tuple(ends), **about)
         made.append(one)
     shown = performance(bad=not quiet)
     every = [result for one in made for result in one.results] + list(shown)
@@ -224,7 +226,7 @@ def comparison(
         "notes": () if quiet else ("flights-now.parquet: naive times in time_hour read as UTC.",),
         "task": "binary",
     }
-    return ReportData(**fields | about)
+    return ReportData(**fields | changed)
 
 
 def windowed(columns: int = 12, windows: int = 30, values: int = 5, metrics: int = 3) -> ReportData:
@@ -364,14 +366,18 @@ def comparisons() -> dict[str, Callable[[], ReportData]]:
     return CASES
 
 
+def missing(reason: str) -> None:
+    """Skip for want of a real part; fail where real parts are demanded."""
+    if os.environ.get("TIDEGAUGE_REQUIRE_REAL") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Debian's Chromium, driven by Playwright."""
     if not CHROMIUM.exists():
-        reason = f"{CHROMIUM} is missing: apt-get install chromium"
-        if os.environ.get("TIDEGAUGE_REQUIRE_REAL") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"{CHROMIUM} is missing: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
@@ -384,3 +390,13 @@ def browser() -> Iterator[Any]:
         )  # fmt: skip
         yield instance
         instance.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe, which finds what keeps people out."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        missing("axe is missing: pip install axe-playwright-python")
+        raise AssertionError
+    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")

@@ -86,10 +86,16 @@ def specs() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "shares", charts.share_ribbon(windows, many, name="carrier")
     yield "shares-empty", charts.share_ribbon([], {}, name="carrier")
     cells = [
-        charts.HeatCell(f"r{at % 3}", state, f"c{at // 3}", START + DAY * at, START + DAY * (at + 1),
-                        alarms=at, href="/there")
+        charts.HeatCell(
+            f"r{at % 3}",
+            state,
+            start=START + DAY * at,
+            end=START + DAY * (at + 1),
+            alarms=at,
+            href="/there",
+        )
         for at, state in enumerate(("ok", "alarm", "too_few", "warning") * 3)
-    ]  # fmt: skip
+    ]
     yield "heatmap", charts.heatmap(cells, rows="carrier")
     grid = [charts.HeatCell("r", "ok", "c"), charts.HeatCell("r", "alarm", "d", alarms=2)]
     yield "heatmap-grid", charts.heatmap(grid, rows="carrier", columns="column")

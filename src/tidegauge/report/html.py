@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegauge.metrics.registry import Family
+from tidegauge.metrics.result import State
 from tidegauge.report.charts import Spec, timeline
 from tidegauge.report.data import ReportData
 from tidegauge.report.environment import environment
@@ -12,12 +13,13 @@ from tidegauge.report.sections.columns import ColumnGroup, column_groups, metric
 from tidegauge.report.sections.embedded import embedded
 from tidegauge.report.sections.heat import columns_by_window, segment_maps
 from tidegauge.report.sections.overall import of_family, overall_state
-from tidegauge.report.sections.tables import as_results, segment_name, segmented, worst
+from tidegauge.report.sections.tables import as_results, in_state, segment_name, segmented, worst
 from tidegauge.report.sections.tracks import tracks, window_count
 from tidegauge.report.states import shown_state
 
+#: Model-level metrics drawn over time, and how many windows all of them may have together.
 _MOST_TIMELINES = 6
-_MOST_WINDOWS_DRAWN = 400
+_MOST_POINTS = 1500
 _WORST_SEGMENTS = 15
 
 
@@ -44,6 +46,7 @@ def render_report(data: ReportData) -> str:
     groups = column_groups(data)
     performance = of_family(data, Family.PERFORMANCE)
     ranked = performance + [one for one in data.performance if one not in performance]
+    alarms = in_state(data.results, State.ALARM)
     template = environment().get_template("report/report.html")
     return template.render(
         data=data,
@@ -59,7 +62,7 @@ def render_report(data: ReportData) -> str:
         windows=window_count(data.results) if data.window else 0,
         when=columns_by_window(data.results) if data.window else None,
         maps=segment_maps(data.results, data.segments),
-        worst_segments=as_results(worst(segmented(data.results), _WORST_SEGMENTS)),
+        worst_segments=as_results(worst(segmented(alarms), _WORST_SEGMENTS)),
         segment_name=segment_name,
         results=embedded(data.results),
         metrics=metric_names(data),
@@ -81,10 +84,14 @@ def _over_time(data: ReportData) -> list[OverTime]:
     judged = sorted(data.performance, key=lambda one: shown_state(one) == "shown")
     ranked = list(dict.fromkeys(one.metric for one in judged))
     units = {one.metric: one.unit for one in data.performance}
-    found = tracks(data.results, {("", metric) for metric in ranked[:_MOST_TIMELINES]})
-    return [
-        OverTime(metric, timeline(track.results()[-_MOST_WINDOWS_DRAWN:], title=metric, unit=unit))
-        for metric in ranked[:_MOST_TIMELINES]
-        if (track := found.get(("", metric))) is not None
-        for unit in (units[metric],)
-    ]
+    found = tracks(data.results, {("", metric) for metric in ranked})
+    made: list[OverTime] = []
+    room = _MOST_POINTS
+    for metric in ranked[:_MOST_TIMELINES]:
+        track = found.get(("", metric))
+        if track is None or (made and room < len(track.starts)):
+            continue
+        room -= len(track.starts)
+        spec = timeline(track.results(units[metric]), title=metric, unit=units[metric])
+        made.append(OverTime(metric, spec))
+    return made

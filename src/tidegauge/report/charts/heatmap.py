@@ -91,7 +91,8 @@ def heatmap(cells: Sequence[HeatCell], *, rows: str, columns: str = "window") ->
         {"field": "m", "title": "records", "format": COUNT},
         {"field": "w", "title": "worst"},
     ]
-    steps = [{"calculate": WINDOW, "as": "window"}] if timed else []
+    steps = [{"calculate": "isValid(datum.o) ? datum.o : 1", "as": "o"}]
+    steps += [{"calculate": WINDOW, "as": "window"}] if timed else []
     return chart(
         f"State of each {rows} by {columns}",
         _ROW * max(len(order), 1),
@@ -166,11 +167,11 @@ def _value(cell: HeatCell, most: int) -> dict[str, Any]:
     value: dict[str, Any] = {
         "r": cell.row,
         "s": cell.state.replace("_", " "),
-        "n": cell.alarms,
         "m": cell.records,
-        "w": cell.told,
-        "o": round(0.45 + 0.55 * cell.alarms / most, 2) if loud else 1,
     }
+    if loud:
+        strength = round(0.45 + 0.55 * cell.alarms / most, 2)
+        value |= {"n": cell.alarms, "w": cell.told, "o": strength}
     if cell.start is not None and cell.end is not None:
         value |= {"a": millis(cell.start), "b": millis(cell.end)}
     else:

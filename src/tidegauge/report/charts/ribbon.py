@@ -85,7 +85,14 @@ def quantile_ribbon(
         layer["encoding"]["x"] = time_axis("t")
     description = f"Quantiles of {name} over time: 5 to 95 %, 25 to 75 % and median"
     about = taken({level: level for level in _LEVELS})
-    return chart(description, height, data={"values": rows}, layer=layers, usermeta=about)
+    return chart(
+        description,
+        height,
+        data={"values": rows},
+        transform=[{"calculate": "(datum.a + datum.b) / 2", "as": "t"}],
+        layer=layers,
+        usermeta=about,
+    )
 
 
 def share_ribbon(
@@ -158,7 +165,7 @@ def share_ribbon(
 
 def _window(start: datetime, end: datetime) -> dict[str, Any]:
     a, b = millis(start), millis(end)
-    return {"t": (a + b) // 2, "a": a, "b": b}
+    return {"a": a, "b": b}
 
 
 def _area(low: str, high: str, opacity: float, value: dict[str, Any]) -> dict[str, Any]:

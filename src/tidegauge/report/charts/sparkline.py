@@ -184,16 +184,28 @@ def _band(
     scale: _Scale, lower: Sequence[Number], upper: Sequence[Number], keep: Sequence[int]
 ) -> str:
     floor, roof = scale.low, scale.low + scale.span
-    tops, bottoms = [], []
+    tops: list[tuple[float, float]] = []
+    bottoms: list[tuple[float, float]] = []
     for at in keep:
         low = lower[at] if at < len(lower) else None
         high = upper[at] if at < len(upper) else None
-        if not scale.drawn(low) and not scale.drawn(high):
-            continue
-        x = scale.x(at)
-        tops.append(f"{x},{scale.y(high if scale.drawn(high) else roof)}")
-        bottoms.append(f"{x},{scale.y(low if scale.drawn(low) else floor)}")
-    return f'<polygon class="band" points="{" ".join(tops + bottoms[::-1])}"/>' if tops else ""
+        if scale.drawn(low) or scale.drawn(high):
+            x = scale.x(at)
+            tops.append((x, scale.y(high if scale.drawn(high) else roof)))
+            bottoms.append((x, scale.y(low if scale.drawn(low) else floor)))
+    points = [*_bends(tops), *_bends(bottoms)[::-1]]
+    text = " ".join(f"{x},{y}" for x, y in points)
+    return f'<polygon class="band" points="{text}"/>' if tops else ""
+
+
+def _bends(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Leave out the points along which an edge stays level."""
+    last = len(points) - 1
+    return [
+        point
+        for at, point in enumerate(points)
+        if at in (0, last) or not points[at - 1][1] == point[1] == points[at + 1][1]
+    ]
 
 
 def _paths(

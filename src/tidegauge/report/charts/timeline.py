@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
 from typing import Any
 
-from tidegauge.metrics.result import Result
+from tidegauge.metrics.result import Basis, Result
 from tidegauge.report.charts.ink import ink
 from tidegauge.report.charts.spec import (
     COUNT,
@@ -16,7 +15,6 @@ from tidegauge.report.charts.spec import (
     Spec,
     chart,
     d3_format,
-    finite,
     hover,
     lit,
     millis,
@@ -122,7 +120,14 @@ def timeline(
     first = layers[0]["encoding"].setdefault("y", {"datum": low})
     first |= {"scale": domain, "axis": axis or {"title": titled(title, unit)}}
     spread = f"{title} from {_span(results)}" if rows else f"{title}: no windows"
-    return chart(spread, height, data={"values": rows}, layer=layers, usermeta=taken(_TAKEN))
+    return chart(
+        spread,
+        height,
+        data={"values": rows},
+        transform=[{"calculate": "(datum.a + datum.b) / 2", "as": "t"}],
+        layer=layers,
+        usermeta=taken(_TAKEN),
+    )
 
 
 def _span(results: Sequence[Result]) -> str:
@@ -131,25 +136,24 @@ def _span(results: Sequence[Result]) -> str:
 
 
 def _rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """One row a window; what it has not is left out, and so is ``final`` where all are."""
+    mixed = any(result.basis not in (None, Basis.FINAL) for result in results)
     rows: list[dict[str, Any]] = []
     for result in results:
         if result.window_start is None or result.window_end is None:
             continue
-        start, end = millis(result.window_start), millis(result.window_end)
-        rows.append(
-            {
-                "t": (start + end) // 2,
-                "a": start,
-                "b": end,
-                "v": rounded(result.value),
-                "e": rounded(result.expected),
-                "l": rounded(result.lower),
-                "u": rounded(result.upper),
-                "n": result.n_current,
-                "s": str(result.state),
-                "k": str(result.basis or "final"),
-            }
-        )
+        row = {
+            "a": millis(result.window_start),
+            "b": millis(result.window_end),
+            "v": rounded(result.value),
+            "e": rounded(result.expected),
+            "l": rounded(result.lower),
+            "u": rounded(result.upper),
+        }
+        rows.append({key: value for key, value in row.items() if value is not None})
+        rows[-1] |= {"n": result.n_current, "s": str(result.state)}
+        if mixed:
+            rows[-1]["k"] = str(result.basis or Basis.FINAL)
     return rows
 
 
@@ -157,7 +161,7 @@ def _extent(
     rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark], zero: bool
 ) -> tuple[float, float]:
     """Return the least and greatest of what is drawn, so that open bands have an end."""
-    known = finite(row[key] for row in rows for key in "velu")
+    known = [row[key] for row in rows for key in "velu" if key in row]
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
@@ -198,7 +202,7 @@ def _backdrop(
                 },
             }
         )
-    bounded = any(row["l"] is not None or row["u"] is not None for row in rows)
+    bounded = any("l" in row or "u" in row for row in rows)
     if bounded:
         layers.append(
             {
@@ -211,7 +215,7 @@ def _backdrop(
                 "encoding": {"y": _value("bottom"), "y2": {"field": "top"}},
             }
         )
-    if any(row["e"] is not None for row in rows):
+    if any("e" in row for row in rows):
         layers.append(
             {
                 "mark": {
@@ -229,22 +233,20 @@ def _backdrop(
 def _lines(
     rows: Sequence[dict[str, Any]], title: str, unit: str | None, name: str, brush: bool
 ) -> list[dict[str, Any]]:
-    bases = [basis for basis in _DASHES if any(row["k"] == basis for row in rows)] or ["final"]
-    dash = {"domain": bases, "range": [_DASHES[basis] for basis in bases]}
-    legend = (
-        {"title": None, "orient": "top", "symbolType": "stroke", "symbolSize": 300}
-        if bases != ["final"]
-        else None
-    )
-    runs = {
-        "data": {"values": _runs(rows)},
+    bases = [basis for basis in _DASHES if any(row.get("k") == basis for row in rows)]
+    line: dict[str, Any] = {
         "mark": {"type": "line", "stroke": ink("current"), "strokeWidth": 1.6},
-        "encoding": {
-            "y": _value("v"),
-            "detail": {"field": "g", "type": "nominal"},
-            "strokeDash": {"field": "k", "type": "nominal", "scale": dash, "legend": legend},
-        },
+        "encoding": {"y": _value("v")},
     }
+    if bases:
+        line["data"] = {"values": _runs(rows)}
+        line["encoding"]["detail"] = {"field": "g", "type": "nominal"}
+        line["encoding"]["strokeDash"] = {
+            "field": "k",
+            "type": "nominal",
+            "scale": {"domain": bases, "range": [_DASHES[basis] for basis in bases]},
+            "legend": {"title": None, "orient": "top", "symbolType": "stroke", "symbolSize": 300},
+        }
     form = d3_format(unit)
     tip = [
         {"field": "window", "title": "window (UTC)"},
@@ -255,7 +257,7 @@ def _lines(
         {"field": "n", "format": COUNT, "title": "records"},
         {"field": "s", "title": "state"},
     ]
-    if bases != ["final"]:
+    if bases:
         tip.append({"field": "k", "title": "labels"})
     params: list[dict[str, Any]] = [hover()]
     if brush:
@@ -271,16 +273,18 @@ def _lines(
             "tooltip": tip,
         },
     }
-    return [runs, _points(), pointer]
+    return [line, _points(bool(bases)), pointer]
 
 
-def _points() -> dict[str, Any]:
+def _points(mixed: bool) -> dict[str, Any]:
     """Every window that says something of its own: alarms, too few records, not yet final."""
+    open_ = " || datum.k != 'final'" if mixed else ""
+    full = "datum.k == 'final' && " if mixed else ""
     states = ["alarm", "warning", "too_few"]
     return {
         "transform": [
-            {"filter": "isValid(datum.v) && (datum.s != 'ok' || datum.k != 'final')"},
-            {"calculate": "datum.k == 'final' && datum.s != 'too_few'", "as": "full"},
+            {"filter": f"isValid(datum.v) && (datum.s != 'ok'{open_})"},
+            {"calculate": f"{full}datum.s != 'too_few'", "as": "full"},
         ],
         "mark": {"type": "point", "strokeWidth": 1.4, "opacity": 1},
         "encoding": {
@@ -318,24 +322,28 @@ def _as_value(name: str) -> dict[str, Any]:
     return {"value": ink(name)}
 
 
+def _middle(row: dict[str, Any]) -> int:
+    return int(row["a"] + row["b"]) // 2
+
+
 def _runs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Cut the line at gaps and where its basis changes; neighbours of two bases stay joined."""
     out: list[dict[str, Any]] = []
     run, before = 0, None
     for row in rows:
-        if row["v"] is None or not isfinite(row["v"]):
+        if "v" not in row:
             before, run = None, run + 1
             continue
         if before is not None and before["k"] != row["k"]:
             run += 1
-            out.append({"t": before["t"], "v": before["v"], "k": row["k"], "g": run})
-        out.append({"t": row["t"], "v": row["v"], "k": row["k"], "g": run})
+            out.append({"t": _middle(before), "v": before["v"], "k": row["k"], "g": run})
+        out.append({"t": _middle(row), "v": row["v"], "k": row["k"], "g": run})
         before = row
     return out
 
 
 def _other(results: Sequence[Result], name: str) -> dict[str, Any]:
-    rows = [{"t": row["t"], "v": row["v"], "g": name or "second"} for row in _rows(results)]
+    rows = [{"t": _middle(row), "v": row.get("v"), "g": name or "second"} for row in _rows(results)]
     return {
         "data": {"values": rows},
         "mark": {"type": "line", "stroke": ink("referenceLine"), "strokeWidth": 1.4},

@@ -22,7 +22,7 @@ from tidegauge.report.format import share
 from tidegauge.report.sections.tracks import Key, Track, moment, tracks
 
 #: Windows drawn in full, over all columns: beyond it a column keeps its sparkline.
-_MOST_POINTS = 4000
+_MOST_POINTS = 2400
 #: Below this share of the score's spread a shift is said to do no harm.
 _HARDLY = 0.01
 #: What stands for that spread where it is not known, for scores of 0–1.

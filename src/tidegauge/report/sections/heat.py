@@ -18,7 +18,7 @@ from tidegauge.report.sections.tables import in_state, segmented, whole, worst
 from tidegauge.report.sections.tracks import moment
 
 _MOST_ROWS = 24
-_MOST_CELLS = 2400
+_MOST_CELLS = 1600
 _MODEL = "(model)"
 _TOLD = 3
 
