@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -23,13 +23,12 @@ from tidegauge.lake.columns import BATCH, EXTRA, INGESTED_AT, ROW
 from tidegauge.lake.points import PointReader
 from tidegauge.lake.scan import (
     COMMITTED,
-    LabelFiles,
     Scan,
     label_files,
-    mark_repeats,
     scan_records,
     select_records,
     window_start,
+    without_repeats,
 )
 from tidegauge.lake.tables import Lake, last_date
 from tidegauge.lake.wildcard import ANY, Wildcard
@@ -40,8 +39,6 @@ from tidegauge.schema import Role, Schema
 BATCH_ROWS = 131_072
 #: For how long labels without a timestamp are looked for.
 LABEL_HORIZON = timedelta(days=90)
-
-_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class LakeEngine:
@@ -175,11 +172,13 @@ class LakeEngine:
                 return
             if version is not ANY:
                 scan = scan.having(f"{scan.version} IS NOT DISTINCT FROM $version", version=version)
-            scan = mark_repeats(cursor, scan, window=window)
+            scan = without_repeats(cursor, scan, window=window)
             labels = None
             if wanted.role(Role.LABEL) is not None:
                 first, last = start.astimezone(UTC).date(), last_date(end)
-                labels = self._labels(cursor, scan, project, model, first, last)
+                labels = label_files(
+                    cursor, self.lake, project, model, scan, first, last, self.label_horizon
+                )
             query, parameters = select_records(scan, wanted, labels, as_of=as_of)
             yield from scan.run(cursor, query, **parameters).to_arrow_reader(BATCH_ROWS)
 
@@ -242,7 +241,7 @@ class LakeEngine:
             scan = self._scan(connection, project, model, schema, start, end)
             if scan is None or limit < 1:
                 return [], None
-            scan = mark_repeats(connection, scan)
+            scan = without_repeats(connection, scan)
             place = (
                 f"epoch_us({scan.time}), epoch_us({INGESTED_AT}),"
                 f" coalesce({BATCH}, 0), coalesce({ROW}, 0)"
@@ -257,7 +256,7 @@ class LakeEngine:
             places = scan.run(connection, f"{query} LIMIT {limit + 1}").fetchall()
             if not places:
                 return [], None
-            until = _EPOCH + timedelta(microseconds=places[:limit][-1][0])
+            until = to_datetime(places[:limit][-1][0])
             page = scan.having(f"{scan.time} <= $until", until=until)
             found = self._objects(connection, page, project, model, schema, place, limit)
         return found, _closed(places[limit - 1]) if len(places) > limit else None
@@ -371,22 +370,6 @@ class LakeEngine:
         scan = scan_records(cursor, files, schema)
         return None if scan is None else scan.between(start, end)
 
-    def _labels(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        scan: Scan,
-        project: str,
-        model: str,
-        first: date,
-        last: date,
-    ) -> LabelFiles:
-        """Return the files with the labels of a scan's records, of these event dates."""
-        query = f"SELECT CAST(max({INGESTED_AT}) AS DATE) FROM {scan.source} WHERE {scan.where}"
-        arrived = scan.run(cursor, query).fetchall()[0][0]
-        return label_files(
-            self.lake, project, model, first, last, arrived=arrived, horizon=self.label_horizon
-        )
-
     def _objects(
         self,
         cursor: duckdb.DuckDBPyConnection,
@@ -398,11 +381,27 @@ class LakeEngine:
         limit: int,
     ) -> list[dict[str, Any]]:
         """Return the first records of a scan in some order, with their labels, ready for JSON."""
-        query = f"SELECT CAST(min({scan.time}) AS DATE), CAST(max({scan.time}) AS DATE)"
-        bounds = scan.run(cursor, f"{query} FROM {scan.source} WHERE {scan.where}").fetchall()[0]
-        if bounds[0] is None:
+        bounds = (
+            f"SELECT epoch_us(min({scan.time})), epoch_us(max({scan.time})),"
+            f" CAST(max({INGESTED_AT}) AS DATE) FROM {scan.source} WHERE {scan.where}"
+        )
+        low, high, arrived = scan.run(cursor, bounds).fetchall()[0]
+        if low is None:
             return []
-        labels = self._labels(cursor, scan, project, model, *bounds)
+        first, last = to_datetime(low), to_datetime(high)
+        # What is known of their time spares reading most of what else the files hold.
+        between = f"{scan.time} >= $low AND {scan.time} <= $high"
+        scan = replace(scan.having(between, low=first, high=last), arrived=arrived, rows=None)
+        labels = label_files(
+            cursor,
+            self.lake,
+            project,
+            model,
+            scan,
+            first.date(),
+            last.date(),
+            self.label_horizon,
+        )
         also = [f"CAST({scan.version} AS VARCHAR) AS _version"]
         if EXTRA in scan.columns:
             also.append(f"r.{EXTRA} AS {EXTRA}")

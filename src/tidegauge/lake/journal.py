@@ -141,8 +141,9 @@ class Journal:
         self._lock.acquire()
         try:
             self._writing = self._connect()
-            self._reading = self._connect()
-            self._read_guard = threading.Lock()
+            # Looking up an answer does not wait for the flusher's reading.
+            self._reading, self._asking = self._connect(), self._connect()
+            self._read_guard, self._ask_guard = threading.Lock(), threading.Lock()
             self._open()
         except BaseException:
             self._lock.release()
@@ -165,6 +166,7 @@ class Journal:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA wal_autocheckpoint=1000")
+        connection.execute(f"PRAGMA journal_size_limit={64 << 20}")
         return connection
 
     def _open(self) -> None:
@@ -206,14 +208,16 @@ class Journal:
 
     def oldest_age(self) -> float:
         """Return for how many seconds the oldest entry has waited; 0 where none waits."""
-        with self._read_guard:
-            row = self._reading.execute(
+        with self._ask_guard:
+            row = self._asking.execute(
                 "SELECT received_at FROM entries ORDER BY offset LIMIT 1"
             ).fetchone()
         return max(0.0, time.time() - row[0] / 1e6) if row else 0.0
 
     def append(self, request: JournalRequest) -> Future[Receipt]:
         """Take a request; the future has its receipt once it is durable.
+
+        What is called back by the future runs in the writing thread and holds it up.
 
         Raises
         ------
@@ -236,8 +240,8 @@ class Journal:
         A request that is not durable yet has no answer; appending it again under the same key
         resolves to the answer of the first.
         """
-        with self._read_guard:
-            return _stored_answer(self._reading, project, model, key)
+        with self._ask_guard:
+            return _stored_answer(self._asking, project, model, key)
 
     def pending(
         self, max_bytes: int = 64 << 20, *, exclude: Collection[Target] = ()
@@ -321,9 +325,9 @@ class Journal:
             self._closed = True
             self._ready.notify()
         self._writer.join()
-        with self._read_guard:
-            self._reading.close()
-        self._writing.close()
+        with self._read_guard, self._ask_guard:
+            for connection in (self._reading, self._asking, self._writing):
+                connection.close()
         self._lock.release()
 
     def __enter__(self) -> Journal:

@@ -52,6 +52,10 @@ class Scan:
         What must hold for a row, in SQL.
     parameters : dict
         The conditions' parameters by name.
+    rows : int, optional
+        How many records it has, once they were counted; repeated ones included.
+    arrived : date, optional
+        When the last of them arrived, likewise.
     """
 
     files: tuple[str, ...]
@@ -61,6 +65,8 @@ class Scan:
     key: str | None
     conditions: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
+    rows: int | None = None
+    arrived: date | None = None
 
     def having(self, condition: str, **parameters: Any) -> Scan:
         """Return the scan narrowed by a further condition."""
@@ -123,39 +129,43 @@ def scan_records(
     )
 
 
-def mark_repeats(
+def without_repeats(
     cursor: duckdb.DuckDBPyConnection, scan: Scan, *, window: timedelta | None = None
 ) -> Scan:
-    """Return the scan without records whose prediction id an earlier one of it has.
+    """Return the scan without records whose prediction id an earlier one of it has, and counted.
 
     Earlier means committed earlier. Where nothing is repeated, which is the rule, this reads the
-    ids once and the scan stays as it is.
+    ids once and adds no condition.
 
     Parameters
     ----------
     window : timedelta, optional
         Look for repeats in each window of this width apart, not in the scan as a whole.
     """
-    if scan.key is None:
+    key = scan.key or "CAST(NULL AS VARCHAR)"
+    group = key if window is None else f"({key}, {window_start(scan.time, window)})"
+    counted = (
+        f"SELECT count(*), count({key}),"
+        f" count(DISTINCT hash({group})) FILTER (WHERE {key} IS NOT NULL),"
+        f" CAST(max({INGESTED_AT}) AS DATE) FROM {scan.source} WHERE {scan.where}"
+    )
+    rows, known, distinct, arrived = scan.run(cursor, counted).fetchall()[0]
+    scan = replace(scan, rows=rows, arrived=arrived)
+    if known == distinct:
         return scan
-    group = scan.key if window is None else f"({scan.key}, {window_start(scan.time, window)})"
-    known = f"{scan.where} AND {scan.key} IS NOT NULL"
-    counted = f"SELECT count(*), count(DISTINCT hash({group})) FROM {scan.source} WHERE {known}"
-    rows, distinct = scan.run(cursor, counted).fetchall()[0]
-    if rows == distinct:
-        return scan
+    where = f"{scan.where} AND {key} IS NOT NULL"
     suspects = (
-        f"SELECT hash({group}) FROM {scan.source} WHERE {known} GROUP BY 1 HAVING count(*) > 1"
+        f"SELECT hash({group}) FROM {scan.source} WHERE {where} GROUP BY 1 HAVING count(*) > 1"
     )
     ranked = (
         f"SELECT r.{_FILE} AS file, r.{_PLACE} AS place,"
         f" row_number() OVER (PARTITION BY {group} ORDER BY {COMMITTED}) AS turn"
-        f" FROM {scan.source} WHERE {known} AND hash({group}) IN ({suspects})"
+        f" FROM {scan.source} WHERE {where} AND hash({group}) IN ({suspects})"
     )
     repeats = scan.run(cursor, f"SELECT file, place FROM ({ranked}) WHERE turn > 1")
     cursor.register("repeated_records", repeats.to_arrow_table())
     return scan.having(
-        f"NOT EXISTS (SELECT 1 FROM repeated_records AS x"
+        "NOT EXISTS (SELECT 1 FROM repeated_records AS x"
         f" WHERE x.file = r.{_FILE} AND x.place = r.{_PLACE})"
     )
 
@@ -167,44 +177,48 @@ class LabelFiles:
     Parameters
     ----------
     files : tuple of str
+        None at all is allowed.
     scattered : bool
-        Whether some of them hold many labels of other records, so that these are best left out
-        before anything else is done with them.
+        Whether most of their labels are of other records, so that these are best left out before
+        anything else is done with them.
     """
 
     files: tuple[str, ...]
-    scattered: bool
+    scattered: bool = True
 
 
 def label_files(
+    cursor: duckdb.DuckDBPyConnection,
     lake: Lake,
     project: str,
     model: str,
+    scan: Scan,
     first: date,
     last: date,
-    *,
-    arrived: date | None,
     horizon: timedelta,
 ) -> LabelFiles:
-    """Return the files that may hold labels of records of these event dates.
+    """Return the files that may hold labels of a scan's records.
+
+    Labels with a timestamp stand under the event date of their records. Those without one stand
+    under the date they were observed; this is looked for until ``horizon`` after the last event or
+    the last arrival, so that a replay of old records finds its labels too.
 
     Parameters
     ----------
     first, last : date
-        Event dates of the records; labels with a timestamp stand under the same.
-    arrived : date, optional
-        When the last of the records arrived. Labels without a timestamp stand under the date they
-        were observed, which is looked for until ``horizon`` after that: so a replay of old
-        records finds its labels too.
-    horizon : timedelta
+        Event dates of the records.
     """
     dated = lake.files(project, model, "labels", first, last)
-    until = max(last, arrived or last) + horizon
+    until = max(last, scan.arrived or last) + horizon
     undated = lake.files(
         project, model, "labels", first - timedelta(days=1), until, where="timestamp IS NULL"
     )
-    files = dict.fromkeys([*dated, *undated])
-    return LabelFiles(tuple(files), scattered=len(files) > len(dated))
+    files = list(dict.fromkeys([*dated, *undated]))
+    if not files or scan.rows is None:
+        return LabelFiles(tuple(files))
+    counted = "SELECT count(*) FROM read_parquet($files, hive_partitioning = false)"
+    labels = cursor.sql(counted, params={"files": files}).fetchall()[0][0]
+    return LabelFiles(tuple(files), scattered=labels > 2 * scan.rows)
 
 
 def select_records(

@@ -50,7 +50,7 @@ class AppTransaction:
 
 @dataclass
 class _Slot:
-    """The open handle of one table, and the lock under which this process writes it."""
+    """An open handle of one table, and the lock under which it is used."""
 
     guard: threading.RLock = field(default_factory=threading.RLock)
     handle: DeltaTable | None = None
@@ -89,7 +89,9 @@ class Lake:
     def __init__(self, root: Path | str, storage_options: Mapping[str, str] | None = None) -> None:
         self.root = str(root).rstrip("/")
         self.storage_options = dict(storage_options or {})
-        self._slots: dict[str, _Slot] = {}
+        # Writing has handles of its own, so that reading a table does not wait for an append.
+        self._reading: dict[str, _Slot] = {}
+        self._writing: dict[str, _Slot] = {}
         self._guard = threading.Lock()
 
     def uri(self, project: str, model: str, kind: TableKind) -> str:
@@ -133,9 +135,9 @@ class Lake:
         """
         if DATE not in table.column_names:
             table = stamped(table, kind, datetime.now(UTC), timestamp=timestamp)
-        slot = self._slot(project, model, kind)
+        uri = self.uri(project, model, kind)
+        slot = self._slot(self._writing, uri)
         with slot.guard:
-            uri = self.uri(project, model, kind)
             handle = self._refreshed(slot, uri) or self._created(slot, uri, table, timestamp)
             transactions = None
             if app is not None:
@@ -159,9 +161,14 @@ class Lake:
 
     def table(self, project: str, model: str, kind: TableKind) -> DeltaTable | None:
         """Return the table at its newest version, or None where nothing was stored yet."""
-        slot = self._slot(project, model, kind)
+        uri = self.uri(project, model, kind)
+        slot = self._slot(self._reading, uri)
         with slot.guard:
-            return self._refreshed(slot, self.uri(project, model, kind))
+            return self._refreshed(slot, uri)
+
+    def open_table(self, project: str, model: str, kind: TableKind) -> DeltaTable | None:
+        """Return a handle of the table for the caller alone, or None where there is no table."""
+        return self._refreshed(_Slot(), self.uri(project, model, kind))
 
     def table_version(self, project: str, model: str, kind: TableKind) -> int | None:
         """Return the table's newest version, or None where nothing was stored yet."""
@@ -242,9 +249,9 @@ class Lake:
             if a is None or b is None or a == low or b == high
         ]
 
-    def _slot(self, project: str, model: str, kind: TableKind) -> _Slot:
+    def _slot(self, slots: dict[str, _Slot], uri: str) -> _Slot:
         with self._guard:
-            return self._slots.setdefault(self.uri(project, model, kind), _Slot())
+            return slots.setdefault(uri, _Slot())
 
     def _refreshed(self, slot: _Slot, uri: str) -> DeltaTable | None:
         if slot.handle is not None:

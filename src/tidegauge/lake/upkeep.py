@@ -94,7 +94,7 @@ def compact(
     1
     >>> folder.cleanup()
     """
-    handle = lake.table(project, model, kind)
+    handle = lake.open_table(project, model, kind)
     due = crowded_dates(lake, project, model, kind, small_files=small_files)
     if handle is None or not due:
         return Upkeep()
