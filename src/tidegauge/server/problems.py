@@ -113,7 +113,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
-        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        _log.error("%s %s failed: %r", request.method, request.url.path, error)
         message = "an error that nobody foresaw; the server's log tells more"
         return problem(500, "internal_error", message)
 

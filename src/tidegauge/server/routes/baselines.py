@@ -156,6 +156,7 @@ def _set(
 
 def _account(made: MadeBaseline) -> dict[str, Any]:
     return {
+        "windows": len(made.baseline.profile.windows),
         "columns": [column.name for column in made.baseline.layout.schema.watched],
         "missing": list(made.missing),
         "left_out": made.left_out,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from tidegauge.catalog.tables import Incident
 from tidegauge.errors import NotFound
+from tidegauge.server.bodies import read_body
 from tidegauge.server.known import Model
 from tidegauge.server.parameters import ProjectName, RuntimeOf, json_answer, problems
 from tidegauge.server.runtime import Runtime
@@ -20,6 +22,7 @@ router = APIRouter(prefix="/v1/projects/{project}/incidents", tags=["incidents"]
 
 _MOST = 10_000
 _NOTES = 10_000
+_LARGEST = 1 << 16
 IncidentId = Annotated[
     int, Path(ge=1, le=2**31 - 1, description="The incident's number.", examples=[1])
 ]
@@ -52,6 +55,39 @@ class Note(Deed):
     """What somebody writes about an incident."""
 
     text: str = Field(min_length=1, max_length=10_000, examples=["The weather feed was down."])
+
+
+_DeedT = TypeVar("_DeedT", bound=Deed)
+
+
+async def _deed(request: Request) -> Deed:
+    """Read who does it, and why; nothing needs to be said."""
+    body = await read_body(request, _LARGEST, lambda _: None)
+    return _read(Deed, body) if body.strip() else Deed()
+
+
+async def _written(request: Request) -> Note:
+    """Read a note."""
+    return _read(Note, await read_body(request, _LARGEST, lambda _: None))
+
+
+def _read(kind: type[_DeedT], body: bytes) -> _DeedT:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        found = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        raise RequestValidationError(found) from None
+
+
+DeedOf = Annotated[Deed, Depends(_deed)]
+NoteOf = Annotated[Note, Depends(_written)]
+
+
+def _body(kind: type[Deed]) -> dict[str, Any]:
+    content = {"application/json": {"schema": kind.model_json_schema()}}
+    example = {"by": "ana", "text": "The weather feed was down."}
+    content["application/json"]["example"] = example
+    return {"requestBody": {"required": kind is Note, "content": content}}
 
 
 @router.get("", summary="List incidents", operation_id="list_incidents")
@@ -92,14 +128,14 @@ def get_incident(project: ProjectName, incident: IncidentId, runtime: RuntimeOf)
     "/{incident}/acknowledge",
     summary="Acknowledge an incident",
     operation_id="acknowledge_incident",
-    responses=problems(404),
+    responses=problems(404, 413, 422),
+    openapi_extra=_body(Deed),
 )
 def acknowledge(
-    project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: Deed | None = None
+    project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: DeedOf
 ) -> Response:
     """Somebody has seen it and is looking at it; once more changes nothing."""
     found, model = _found(runtime, project, incident)
-    deed = deed or Deed()
     if runtime.catalog.incidents.acknowledge(found.id, deed.by, datetime.now(UTC)):
         _note(runtime, model, found, "acknowledge", deed)
     return json_answer(_whole(runtime, *_found(runtime, project, incident)))
@@ -109,14 +145,14 @@ def acknowledge(
     "/{incident}/resolve",
     summary="Resolve an incident",
     operation_id="resolve_incident",
-    responses=problems(404),
+    responses=problems(404, 413, 422),
+    openapi_extra=_body(Deed),
 )
 def resolve(
-    project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: Deed | None = None
+    project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: DeedOf
 ) -> Response:
     """It is over; what comes after is another incident. Once more changes nothing."""
     found, model = _found(runtime, project, incident)
-    deed = deed or Deed()
     if runtime.catalog.incidents.resolve(found.id, datetime.now(UTC), deed.by):
         _note(runtime, model, found, "resolve", deed)
     return json_answer(_whole(runtime, *_found(runtime, project, incident)))
@@ -127,9 +163,10 @@ def resolve(
     status_code=201,
     summary="Write about an incident",
     operation_id="note_incident",
-    responses=problems(404, 422),
+    responses=problems(404, 413, 422),
+    openapi_extra=_body(Note),
 )
-def note(project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: Note) -> Response:
+def note(project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: NoteOf) -> Response:
     """What was found out, for whoever comes after."""
     found, model = _found(runtime, project, incident)
     _note(runtime, model, found, "note", deed)

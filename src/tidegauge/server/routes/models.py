@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -172,11 +172,8 @@ def get_metrics(
             f"there are at most {MOST_POINTS}",
             code="too_many_points",
         )
-    if table.num_rows:
-        table = table.sort_by(
-            [(name, "ascending") for name in ("window_start", "metric", "column", "segment")]
-        )
-    return json_answer({"points": [row_to_json(row) for row in table.to_pylist()]})
+    rows = sorted(table.to_pylist(), key=_place)
+    return json_answer({"points": [row_to_json(row) for row in rows]})
 
 
 @router.get(
@@ -210,6 +207,11 @@ def get_records(
         project, model, known.schema, first, last, limit=limit, cursor=cursor or None
     )
     return json_answer({"records": records, "next": following})
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    names = ("metric", "column", "segment", "version")
+    return row["window_start"], *(row[name] or "" for name in names)
 
 
 def _put_schema(
