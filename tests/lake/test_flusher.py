@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -195,3 +199,61 @@ def test_the_thread_flushes_by_itself_and_once_more_at_the_end(
     post(journal, rows.records(["b"]))
     flusher.stop()
     assert ids(lake) == ["a", "b"]
+
+
+SERVER = """
+import sys, threading
+import pyarrow as pa
+from tidegauge.lake.entries import Entry, JournalRequest
+from tidegauge.lake.flusher import Flusher
+from tidegauge.lake.journal import Journal
+from tidegauge.lake.tables import Lake
+
+journal, turn = Journal(sys.argv[1]), sys.argv[3]
+Flusher(journal, Lake(sys.argv[2]), interval=0.02).start()
+said = threading.Lock()
+
+def work(worker):
+    for i in range(1_000_000):
+        name = f"{turn}-{worker}-{i}"
+        table = pa.table({"prediction_id": [name]})
+        request = JournalRequest("p", "m", (Entry("p", "m", "records", table),))
+        journal.append(request).result()
+        with said:
+            sys.stdout.write(name + chr(10))
+            sys.stdout.flush()
+
+for worker in range(4):
+    threading.Thread(target=work, args=(worker,)).start()
+threading.Event().wait()
+"""
+
+
+def test_what_was_acknowledged_is_in_the_lake_once_after_kill_9_while_flushing(
+    tmp_path: Path,
+) -> None:
+    path, root = tmp_path / "journal.db", tmp_path / "lake"
+    acknowledged: list[str] = []
+    for turn in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER, str(path), str(root), str(turn)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert process.stdout is not None
+        for _ in range(60 + 23 * turn):
+            acknowledged.append(process.stdout.readline().strip())
+        process.send_signal(signal.SIGKILL)
+        acknowledged += [line.strip() for line in process.stdout if line.endswith("\n")]
+        process.wait()
+        process.stdout.close()
+    lake = Lake(root)
+    moved_before = len(ids(lake))
+    with Journal(path) as journal:
+        Flusher(journal, lake).flush_now()
+        assert journal.depth() == 0
+    stored = ids(lake)
+    assert moved_before > 0
+    assert len(stored) == len(set(stored))
+    assert set(acknowledged) <= set(stored)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tidegauge.engine.lake import LakeEngine
 from tidegauge.errors import BadInput, NotFound
@@ -266,6 +268,48 @@ def test_without_a_timestamp_column_the_time_of_arrival_is_the_event_time(
     assert [b.num_rows for b in engine.batches("p", "m", schema, now - HOUR, now + HOUR)] == [1]
     bounds = engine.time_bounds("p", "m", schema)
     assert bounds is not None and abs(bounds[0] - now) < HOUR
+
+
+IDS = st.sampled_from("abcdef")
+ARRIVALS = st.lists(
+    st.one_of(
+        st.tuples(st.just("record"), IDS, st.sampled_from([1, 5, 23]), st.sampled_from("12")),
+        st.tuples(st.just("label"), IDS, st.integers(20, 40), st.booleans(), st.booleans()),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(arrivals=ARRIVALS, as_of=st.none() | st.integers(20, 40))
+def test_whatever_arrives_in_whatever_order_a_window_is_what_it_should_be(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: Rows,
+    arrivals: list[tuple[Any, ...]],
+    as_of: int | None,
+) -> None:
+    lake = Lake(tmp_path_factory.mktemp("lake"))
+    engine = LakeEngine(lake, threads=1)
+    records: dict[str, tuple[float, str]] = {}
+    labels: dict[str, tuple[int, int, bool]] = {}
+    for turn, (what, name, *rest) in enumerate(arrivals):
+        if what == "record":
+            hour, version = rest
+            table = rows.records([name], hour, float(turn), version)
+            lake.append("p", "m", "records", table)
+            records.setdefault(name, (float(turn), version))
+            continue
+        observed, value, dated = rest
+        table = rows.labels({name: value}, observed, 1.0 if dated else None)
+        lake.append("p", "m", "labels", table)
+        if as_of is None or observed <= as_of:
+            labels[name] = max(labels.get(name, (-1, -1, False)), (observed, turn, value))
+    moment = None if as_of is None else rows.at(as_of)
+    found = read(engine, rows, as_of=moment)
+    engine.close()
+    assert found["prediction_id"].to_pylist() == sorted(records)
+    assert by_id(found, "age") == {name: record[0] for name, record in records.items()}
+    assert by_id(found) == {name: labels[name][2] if name in labels else None for name in records}
 
 
 def post(journal: Journal, kind: EntryKind, table: pa.Table) -> int:
