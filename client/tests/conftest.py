@@ -52,6 +52,7 @@ class Request:
     rows: list[dict[str, Any]]
     size: int
     at: float
+    connection: int
 
     @property
     def key(self) -> str:
@@ -137,7 +138,13 @@ class TideServer:
         headers = {name.lower(): value for name, value in handler.headers.items()}
         rows = _decoded(body, headers["content-type"])
         request = Request(
-            address.path, parse_qs(address.query), headers, rows, len(body), time.monotonic()
+            path=address.path,
+            query=parse_qs(address.query),
+            headers=headers,
+            rows=rows,
+            size=len(body),
+            at=time.monotonic(),
+            connection=handler.client_address[1],
         )
         with self._news:
             self.requests.append(request)

@@ -66,6 +66,17 @@ def test_a_baseline_does_not_wait_behind_the_queue(server, connect):
     assert client.stats.queued == 1
 
 
+def test_a_baseline_leaves_the_connection_of_the_queue_alone(server, connect):
+    client = connect()
+    for name in "ab":
+        client.log_one(name)
+        assert client.flush(10)
+        client.baseline(FRAME)
+    first, upload, second, other_upload = (request.connection for request in server.requests)
+    assert first == second
+    assert len({first, upload, other_upload}) == 3
+
+
 def test_a_closed_client_refuses_a_baseline(connect):
     client = connect()
     client.close()

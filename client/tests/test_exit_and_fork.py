@@ -57,6 +57,34 @@ client.log_one("a")
     assert "Traceback" not in result.stderr
 
 
+NO_THREADS = "import threading; threading.stack_size(2**46)\n"  # no system has that much to give
+
+
+def test_without_a_thread_records_wait_for_the_end_of_the_process(server):
+    result = run(
+        NO_THREADS
+        + """
+assert client.log_one("a")
+assert client.log([{"prediction_id": "b"}]) == 1
+assert client.flush(10) is False
+print(client.stats.queued)
+""",
+        server,
+    )
+    assert result.stdout == "2\n"
+    assert server.ids() == ["a", "b"]
+
+
+@pytest.mark.parametrize("trouble", ["hang", "refuse"])
+def test_without_a_thread_the_end_is_bounded_too(server, trouble):
+    server.always_hang() if trouble == "hang" else server.always_reply(503)
+    begin = time.monotonic()
+    result = run(NO_THREADS + 'client.log_one("a"); client.close(timeout=0.3)', server)
+    assert time.monotonic() - begin < 8
+    assert "Traceback" not in result.stderr
+    assert "1 records dropped" in result.stderr
+
+
 def test_the_end_of_a_with_block_sends_what_is_held(server):
     with Client(server.url, model="m", flush_interval=60) as client:
         client.log_one("a")
@@ -102,6 +130,25 @@ client.log_one("parent after")
     expected = [f"parent{n}" for n in range(100)] + ["parent after"]
     expected += [f"child{worker}-{n}" for worker in range(3) for n in range(50)]
     assert sorted(server.ids()) == sorted(expected)
+
+
+def test_a_child_does_not_speak_on_its_parents_connection(server):
+    run(
+        """
+def log(name):
+    client.log_one(name)
+    assert client.flush(10)
+log("parent")
+if os.fork() == 0:
+    log("child")
+    sys.exit()
+assert os.wait()[1] == 0
+log("parent again")
+""",
+        server,
+    )
+    parent, child, again = (request.connection for request in server.requests)
+    assert parent == again != child
 
 
 def test_a_fork_while_a_batch_is_tried_again_doubles_nothing(server):

@@ -12,7 +12,7 @@ from uuid import UUID
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegauge_client.errors import UnsendableError
@@ -119,6 +119,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abc", min_size=1), VALUES, max_size=5))
 def test_every_record_is_one_line_of_strict_json(record):
     line = LineEncoder(None).line(record)

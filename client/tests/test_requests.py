@@ -1,5 +1,6 @@
 """What a request looks like: address, headers, body, and how records are grouped into it."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -94,6 +95,15 @@ def test_a_queue_smaller_than_a_batch_does_not_wait_for_a_whole_one(server, conn
     assert client.log([{"prediction_id": str(n)} for n in range(100)], timeout=20) == 100
     assert client.flush(10)
     assert server.ids() == [str(n) for n in range(100)]
+
+
+def test_a_full_batch_leaves_at_once(server, connect):
+    client = connect(flush_interval=60, batch_records=3)
+    client.log_one("first")
+    time.sleep(0.1)  # by now the thread waits for more; if it does not yet, the test still passes
+    client.log_one("second")
+    client.log_one("third")
+    server.wait_for(lambda s: s.ids() == ["first", "second", "third"])
 
 
 def test_a_lone_record_leaves_after_the_flush_interval(server, connect):

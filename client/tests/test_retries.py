@@ -5,6 +5,7 @@ from email.utils import formatdate
 
 import pytest
 
+from tidegauge_client.delivery import Backoff
 from tidegauge_client.transport import retry_after_seconds
 
 
@@ -120,16 +121,13 @@ def test_a_batch_that_never_gets_through_is_dropped_and_the_next_ones_are_tried(
     assert any("gave up after 4 tries" in text for text in warnings())
 
 
-def test_waits_grow_and_are_spread(server, connect):
-    server.always_reply(503)
-    client = connect(backoff=0.02, max_backoff=0.04, max_retries=12)
-    client.log_one("a")
-    assert client.flush(10)
-    times = [request.at for request in server.requests]
-    waits = [late - early for early, late in zip(times, times[1:], strict=False)]
-    assert len(waits) == 12
-    assert len({round(wait, 4) for wait in waits}) > 3, "full jitter: no two waits are alike"
-    assert sum(waits) < 12 * 0.04 + 5
+def test_waits_grow_to_a_bound_and_are_spread_evenly_below_it():
+    backoff = Backoff(first=0.5, longest=30, max_retries=20)
+    for retry, ceiling in [(1, 0.5), (2, 1), (5, 8), (7, 30), (1_000, 30)]:
+        waits = [backoff.delay(retry) for _ in range(2_000)]
+        assert 0 <= min(waits) < 0.05 * ceiling
+        assert 0.95 * ceiling < max(waits) <= ceiling
+        assert sum(waits) / len(waits) == pytest.approx(ceiling / 2, rel=0.1)
 
 
 def test_closing_does_not_wait_for_a_retry(server, connect, warnings):
@@ -142,3 +140,17 @@ def test_closing_does_not_wait_for_a_retry(server, connect, warnings):
     assert client.close(timeout=0.1) is False
     assert time.monotonic() - begin < 5
     assert any("with 10 records not sent" in text for text in warnings())
+    while client.stats.queued:
+        time.sleep(0.01)
+    assert client.stats.dropped == 10
+    assert "stopped after 1 try" in client.stats.last_error
+
+
+def test_closing_again_does_not_wait_again(server, connect):
+    server.always_hang()
+    client = connect()
+    client.log_one("a")
+    assert client.close(timeout=0.05) is False
+    begin = time.monotonic()
+    assert client.close(timeout=60) is False
+    assert time.monotonic() - begin < 30

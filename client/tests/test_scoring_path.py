@@ -54,6 +54,15 @@ def test_the_queue_is_bounded_in_bytes_too(server, connect):
     assert client.stats.queued + client.stats.dropped == 100
 
 
+def test_what_was_sent_makes_room_again(server, connect):
+    client = connect(queue_bytes=10_000)
+    for number in range(50):
+        assert client.log_one(f"p{number}", {"text": "x" * 900})
+        assert client.log([{"prediction_id": f"f{number}", "text": "x" * 900}], block=False) == 1
+        assert client.flush(10)
+    assert client.stats.dropped == 0
+
+
 def test_records_on_their_way_still_count_against_the_bound(server, connect):
     server.always_hang()
     client = connect(queue_records=5)

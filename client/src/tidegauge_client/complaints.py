@@ -25,6 +25,9 @@ class Complaints:
     >>> complaints = Complaints(interval=30)
     >>> [complaints.say(kind, "a full queue") for kind in ("queue_full", "queue_full", "refused")]
     [True, False, True]
+    >>> complaints = Complaints(interval=0)
+    >>> [complaints.say("naive_time", "a time without a zone", once=True) for _ in range(2)]
+    [True, False]
     """
 
     def __init__(self, interval: float = 30.0) -> None:

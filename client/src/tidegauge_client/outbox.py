@@ -47,7 +47,7 @@ class Outbox:
     [True, True, False]
     >>> batch = outbox.take()
     >>> batch.body, outbox.stats().queued
-    (b'{}\n{}', 2)
+    (b'{}\n{}\n', 2)
     >>> outbox.settle(batch, Answer(accepted=2))
     >>> outbox.stats() == Stats(sent=2, accepted=2)
     True
@@ -126,7 +126,7 @@ class Outbox:
                 self._work.wait(due[kind] - now if kind is not None else None)
         if isinstance(taken, Batch):
             return taken
-        return Batch(kind, NDJSON, b"\n".join(taken), len(taken))
+        return Batch(kind, NDJSON, b"\n".join([*taken, b""]), len(taken))
 
     def settle(self, batch: Batch, answer: Answer | None, why_dropped: str = "") -> None:
         """Book a batch that was taken: with the server's answer, or as dropped."""
@@ -141,7 +141,7 @@ class Outbox:
             lane = self._lanes[batch.kind]
             lane.settled += batch.records
             self._records -= batch.records
-            self._size -= batch.size + (1 if batch.content_type == NDJSON else 0)
+            self._size -= batch.size
             self._room.notify_all()
 
     def await_settled(self, timeout: float | None) -> bool:

@@ -90,7 +90,7 @@ class Sender:
         pending = self.outbox.stats().queued
         self.outbox.close()
         if pending and not self._running() and not self._start():
-            self._run(give_up_at=deadline)  # the interpreter starts no threads any more
+            self._run(give_up_at=deadline)
         settled = self.outbox.await_settled(max(0.0, deadline - time.monotonic()))
         if not settled:
             left = self.outbox.stats().queued
@@ -127,7 +127,7 @@ class Sender:
             thread = threading.Thread(target=self._run, name="tidegauge-client", daemon=True)
             try:
                 thread.start()
-            except RuntimeError:  # at interpreter shutdown; close() then sends by itself
+            except RuntimeError:  # the system has no thread to give; close() then sends by itself
                 return False
             self._thread = thread
         lifetime.finish_with_multiprocessing()
