@@ -61,8 +61,8 @@ class Evidence:
     ----------
     severity : {"critical", "warning", "info"}
     harm : float
-        For ranking inside a severity: outcomes that came otherwise than predicted, or records
-        affected.
+        For ranking inside a severity: outcomes that came otherwise than predicted, records
+        affected, windows in drift.
     summary : str
         One or two sentences.
     details : dict
@@ -184,7 +184,7 @@ def _drift(
     else:
         meanwhile = f"Performance was off in {bad} of its {len(windows)} windows."
     severity = "warning" if harmful else "info"
-    return Evidence(severity, share * len(windows) + abs(strongest), moved + meanwhile, details)
+    return Evidence(severity, len(windows) + abs(strongest), moved + meanwhile, details)
 
 
 def _quality(

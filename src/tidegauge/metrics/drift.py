@@ -176,9 +176,9 @@ def ks_p(current: View, reference: View) -> Values:
 def ks(current: View, reference: View) -> Values:
     """Kolmogorov–Smirnov distance: the largest gap between the two distribution functions.
 
-    Read at the bin edges: too small by at most the largest share that any one bin holds of the
-    two samples beyond its edge, 0.0018 on heavy tails with the baseline's own bins, and exact
-    where the baseline has few distinct values.
+    Read at the bin edges: never too large, and too small by at most the largest share that one
+    bin holds of both samples, max min(p, q). That is 0.0046 for a baseline without heavy single
+    values, in practice 0.001; exact where both have the baseline's few distinct values.
     """
     gap = np.cumsum(current.shares, axis=-1) - np.cumsum(reference.shares, axis=-1)
     out: Values = np.abs(gap).max(axis=-1)

@@ -30,6 +30,8 @@ class Series:
     n_current : (window, segment) int64
         Records that the value rests on.
     n_reference : (1, segment) int64
+    enough : (window, segment) bool
+        Where there is enough to judge the value, apart from the number of records.
     """
 
     metric: Metric
@@ -39,6 +41,7 @@ class Series:
     noise: Values | None
     n_current: NDArray[np.int64]
     n_reference: NDArray[np.int64]
+    enough: NDArray[np.bool_]
 
 
 def evaluate(
@@ -98,7 +101,8 @@ def _series(metric: Metric, column: Column | None, now: View, then: View) -> Ser
         value = np.asarray(metric.compute(now, then), dtype=np.float64)
         p_value = None if metric.p_value is None else metric.p_value(now, then)
         noise = None if metric.noise is None else metric.noise(now)
-    return Series(metric, column, value, p_value, noise, support(now), support(then))
+        enough = np.isfinite(value) if metric.enough is None else metric.enough(now)
+    return Series(metric, column, value, p_value, noise, support(now), support(then), enough)
 
 
 def support(view: View) -> NDArray[np.int64]:

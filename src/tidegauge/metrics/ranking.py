@@ -27,6 +27,9 @@ _CLASSES = frozenset({Task.BINARY, Task.MULTICLASS})
 #: The largest possible error of a ROC AUC that is still shown.
 RESOLVED = 0.05
 
+#: Records of either class below which a ROC AUC is shown and not judged.
+FEWEST = 10
+
 
 class _Grid(NamedTuple):
     """Scores of the two classes over bins, all (..., bin)."""
@@ -136,6 +139,16 @@ def roc_auc_noise(view: View) -> Values:
     return _ranked(view, lambda grid: np.sqrt(_auc_variance(grid))) ** 2
 
 
+def _enough(view: View) -> NDArray[np.bool_]:
+    """Whether both classes have so many records that their area is nearly normal."""
+    return _ranked(view, _rarer_class) >= FEWEST
+
+
+def _rarer_class(grid: _Grid) -> Values:
+    rarer: Values = np.minimum(grid.positives.sum(axis=-1), grid.negatives.sum(axis=-1))
+    return rarer
+
+
 def _roc_auc_p(current: View, reference: View) -> Values:
     return change_p(
         _resolved(current, _auc),
@@ -156,6 +169,7 @@ def _roc_auc_p(current: View, reference: View) -> Values:
     minimum_effect=0.05,
     by_task={Task.BINARY: {"judged": True}},
     noise=roc_auc_noise,
+    enough=_enough,
     p_value=_roc_auc_p,
     uses_reference=False,
 )
@@ -226,7 +240,7 @@ def average_precision(current: View, reference: View) -> Values:
 
     Within a bin positives and negatives are taken as evenly mixed (in bins of single values as
     ties, as scikit-learn has them). The error is at most the gap to the value with all of a bin's
-    positives first, or last (``average_precision_bound``); in practice below 2e-3 from some
+    positives first, or last (``average_precision_bound``); in practice below 5e-3 from some
     hundred positives on. Several classes: one against the rest, macro. Not defined without
     positives, or where the bins do not tell scores apart (as for ``roc_auc``).
     """

@@ -156,6 +156,9 @@ class Metric:
         Fields that are different for a task.
     noise : callable, optional
         ``(view) -> (window, segment)``: its sampling variance on ``scale``, if it is known.
+    enough : callable, optional
+        ``(view) -> (window, segment) bool``: where there is enough to judge it, if that asks for
+        more than a number of records.
     p_value : callable, optional
         ``(current, reference) -> (window, segment)`` under "nothing changed", sampling noise
         alone.
@@ -183,6 +186,7 @@ class Metric:
         default_factory=dict, repr=False, compare=False
     )
     noise: Callable[[View], Values] | None = field(default=None, repr=False)
+    enough: Callable[[View], NDArray[np.bool_]] | None = field(default=None, repr=False)
     p_value: Compute | None = field(default=None, repr=False)
     uses_reference: bool = True
 

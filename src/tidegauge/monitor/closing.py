@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -154,15 +154,7 @@ def _whole_only(series: Series) -> Series:
         return series
     value = series.value.copy()
     value[:, 1:] = np.nan
-    return Series(
-        series.metric,
-        series.column,
-        value,
-        series.p_value,
-        series.noise,
-        series.n_current,
-        series.n_reference,
-    )
+    return replace(series, value=value)
 
 
 def _labelled(series: Iterable[Series], profile: Profile) -> NDArray[np.int64]:

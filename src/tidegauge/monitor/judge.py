@@ -175,7 +175,7 @@ def _p_value(series: Series, norm: Norm) -> Values:
             else:
                 p = special.stdtr(df, -t if metric.direction is Direction.LOWER_IS_BETTER else t)
             out = np.where(windowed, p, out)
-    usable = np.isfinite(series.value) & (series.n_current >= MIN_RECORDS)
+    usable = np.isfinite(series.value) & series.enough & (series.n_current >= MIN_RECORDS)
     return np.where(usable, out, np.nan)
 
 

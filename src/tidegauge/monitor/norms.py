@@ -85,7 +85,7 @@ def _norm(whole: Series, parts: Series | None) -> Norm:
         none = np.zeros(segments, dtype=np.int64)
         return Norm(whole.value, nan, nan, nan, none, whole.value[0])
     scale = whole.metric.scale
-    usable = np.isfinite(parts.value) & (parts.n_current >= MIN_RECORDS)
+    usable = np.isfinite(parts.value) & parts.enough & (parts.n_current >= MIN_RECORDS)
     y = np.where(usable, forward(scale, parts.value, parts.n_current), 0.0)
     windows = usable.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
