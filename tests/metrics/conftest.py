@@ -94,7 +94,8 @@ def _records(task: Task | None, n: int, seed: int = 0) -> pa.Table:
         shares = rng.dirichlet([1, 1, 1], n)
         for j, name in enumerate("abc"):
             data[f"score_{name}"] = pa.array(shares[:, j])
-        label = [rng.choice(list("abc"), p=row) for row in shares]
+        drawn = (rng.uniform(size=(n, 1)) > shares.cumsum(axis=1)[:, :2]).sum(axis=1)
+        label = np.array(list("abc"))[drawn]
         data["prediction"] = some(pa.array([list("abc")[k] for k in shares.argmax(axis=1)]))
         data["label"] = some(pa.array(label, pa.string()))
     elif task is Task.REGRESSION:
@@ -131,9 +132,9 @@ def _replaced(table: pa.Table, **columns: pa.Array) -> pa.Table:
 class World:
     """A baseline of one task and its layout."""
 
-    def __init__(self, task: Task | None) -> None:
+    def __init__(self, task: Task | None, n: int = 400) -> None:
         self.task = task
-        self.table = _records(task, 400)
+        self.table = _records(task, n)
         self.layout = _layout(self.table, task)
         self.reference = self.profile(self.table)
 

@@ -57,6 +57,8 @@ def series_of(name, world, current, reference=None):
         assert series.n_current.shape == shape
         assert series.n_current.dtype == np.int64
         assert series.n_reference.shape == (1, shape[1])
+        assert series.enough.shape == shape
+        assert series.enough.dtype == np.bool_
         if series.p_value is not None:
             p = np.broadcast_to(series.p_value, shape)
             assert ((p >= 0) & (p <= 1) | np.isnan(p)).all()
