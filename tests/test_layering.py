@@ -10,6 +10,7 @@ import pytest
 ORDER = [
     "cli",
     "demo",
+    "remote",
     "server",
     "comparison",
     "report",

@@ -161,9 +161,17 @@ def baseline_set(
     project: Annotated[str, typer.Option(help="Project of the model.")] = "default",
 ) -> None:
     """Set what a model is compared with, from a file or from its own stored records."""
-    from tidegauge.cli_baseline import set_baseline
+    from tidegauge.engine import open_source
+    from tidegauge.errors import BadInput
+    from tidegauge.remote import RemoteModel
 
-    answer = set_baseline(url, project, model, source, start, end)
+    with RemoteModel(url, project, model) as remote:
+        if source is not None and start is None and end is None:
+            answer = remote.upload_baseline(open_source(source))
+        elif source is None and start is not None and end is not None:
+            answer = remote.set_baseline(start, end)
+        else:
+            raise BadInput("give either a file, or both --start and --end")
     _console().print(
         f"baseline {answer['id']} of {model}: {answer['rows']:,} records in "
         f"{answer['windows']} windows"

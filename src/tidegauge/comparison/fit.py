@@ -115,7 +115,7 @@ def _check_types(schema: Schema, source: Source) -> None:
 
 
 def _could_be_number(kind: pa.DataType) -> bool:
-    return (
+    return bool(
         pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
         or pa.types.is_decimal(kind)

@@ -52,11 +52,12 @@ class Report:
     def to_frame(self) -> pandas.DataFrame:
         """Return every result as a tidy pandas frame, one row a result."""
         try:
-            return self.data.results.to_pandas()
+            frame: pandas.DataFrame = self.data.results.to_pandas()
         except ImportError as error:
             raise MissingExtra(
                 "pandas is not installed: pip install pandas, or use report.results (Arrow)"
             ) from error
+        return frame
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"tidegauge": version, "alarms": N, "results": [...]}``."""

@@ -117,7 +117,7 @@ def compare(
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
     judged = judge(evaluate(now, baseline.total), norms(then))
-    basis = np.where(now.rows > 0, Basis.FINAL.value, None)
+    basis = np.full(now.rows.shape, Basis.FINAL.value, dtype=object)
     table = results_table(judged, now, computed_at=moment, basis=basis)
     sides = (source_info(first, then), source_info(second, now))
     return Report(report_data(judged, baseline, now, table, sides, moment, notes, window))

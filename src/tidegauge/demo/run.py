@@ -23,11 +23,14 @@ from tidegauge.comparison import compare
 from tidegauge.demo import flights, training
 from tidegauge.demo.findings import missed, print_findings
 from tidegauge.demo.replay import LABEL, Step, send
-from tidegauge.demo.server import MODEL, PROJECT, Api, running
+from tidegauge.demo.server import running
 from tidegauge.errors import TidegaugeError
+from tidegauge.remote import RemoteModel
 from tidegauge.schema import Schema, dump_schema, infer_schema
 from tidegauge_client import Client
 
+PROJECT = "default"
+MODEL = "flight-delay"
 SEGMENTS = ("origin", "carrier")
 
 
@@ -68,8 +71,10 @@ def run_demo(folder: Path, *, port: int, serve: bool, console: Console) -> int:
     inferred = infer_schema(trained.baseline.drop_columns(["observed_at"]), segments=SEGMENTS)
     baseline = _named(trained.baseline.drop_columns(["observed_at"]))
     schema = _with_label(inferred)
-    with running(data, port or _free_port()) as address:
-        api = Api(address)
+    with (
+        running(data, port or _free_port()) as address,
+        RemoteModel(address, PROJECT, MODEL) as api,
+    ):
         api.put_schema(dump_schema(schema))
         with Client(address, project=PROJECT, model=MODEL, version="1") as client:
             client.baseline(baseline)
@@ -87,7 +92,6 @@ def run_demo(folder: Path, *, port: int, serve: bool, console: Console) -> int:
         console.print(
             f"{len(replay):,} predictions watched in {took:.0f} s. Report: {report}", style="dim"
         )
-        api.close()
         if serve:
             _stay(f"{address}/", console)
     return 1 if lacking else 0
@@ -134,7 +138,7 @@ def _bar(console: Console) -> Progress:
     )
 
 
-def _replay(client: Client, api: Api, replay: pa.Table, console: Console) -> None:
+def _replay(client: Client, api: RemoteModel, replay: pa.Table, console: Console) -> None:
     with _bar(console) as bar:
         task = bar.add_task("replaying", total=len(replay))
 
@@ -147,7 +151,7 @@ def _replay(client: Client, api: Api, replay: pa.Table, console: Console) -> Non
         _settle(api, bar)
 
 
-def _settle(api: Api, bar: Progress, patience: float = 120.0) -> None:
+def _settle(api: RemoteModel, bar: Progress, patience: float = 120.0) -> None:
     """Wait until the server has closed every window that it can, and restated what it must."""
     task = bar.add_task("closing windows", total=None)
     until = time.monotonic() + patience

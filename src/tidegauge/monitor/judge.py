@@ -114,8 +114,8 @@ def _judge_half(series: Sequence[Series], known: Norms, level: float) -> list[Ju
     """Judge the series that share one part of the level."""
     found = [(s, known.get(key(s))) for s in series]
     raw = [_p_value(s, norm) if s.metric.judged and norm else None for s, norm in found]
-    tested = [_informative(s, norm, p) for (s, norm), p in zip(found, raw, strict=True)]
-    tested = [p for p in tested if p is not None]
+    marked = [_informative(s, norm, p) for (s, norm), p in zip(found, raw, strict=True)]
+    tested = [p for p in marked if p is not None]
     if not tested:
         return [_verdict(s, norm, None, None, np.ones(1)) for s, norm in found]
     stack = np.stack(tested, axis=-1)
@@ -166,7 +166,7 @@ def _p_value(series: Series, norm: Norm) -> Values:
     windowed = _varies(norm)
     with np.errstate(all="ignore"):
         if windowed.any():
-            y = forward(metric.scale, series.value, series.n_current)
+            y = forward(metric.scale, series.value, series.n_current.astype(float))
             t = (y - norm.centre) / np.sqrt(_variance(series, norm))
             t = np.where(y == norm.centre, 0.0, t)
             df = np.maximum(norm.windows - 1, 1)

@@ -86,7 +86,7 @@ def _norm(whole: Series, parts: Series | None) -> Norm:
         return Norm(whole.value, nan, nan, nan, none, whole.value[0])
     scale = whole.metric.scale
     usable = np.isfinite(parts.value) & parts.enough & (parts.n_current >= MIN_RECORDS)
-    y = np.where(usable, forward(scale, parts.value, parts.n_current), 0.0)
+    y = np.where(usable, forward(scale, parts.value, parts.n_current.astype(float)), 0.0)
     windows = usable.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = y.sum(axis=0) / windows

@@ -1,0 +1,103 @@
+"""Asking a running server: what the command line and the demo do over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import httpx
+import pyarrow as pa
+
+from tidegauge.engine.source import Source
+from tidegauge.errors import BadInput
+
+
+class RemoteModel:
+    """One model of a running server.
+
+    Parameters
+    ----------
+    address : str
+        Such as ``http://localhost:8420``.
+    project, model : str
+    """
+
+    def __init__(self, address: str, project: str, model: str) -> None:
+        self.address = address
+        self.name = model
+        self._project = project
+        self._http = httpx.Client(base_url=f"{address}/v1/projects/{project}", timeout=300)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def put_schema(self, text: str) -> None:
+        """Give the model its schema, as YAML."""
+        headers = {"Content-Type": "application/yaml"}
+        self._answer("PUT", f"/models/{self.name}/schema", content=text.encode(), headers=headers)
+
+    def model(self) -> dict[str, Any]:
+        """Return the state of the model."""
+        found: dict[str, Any] = self._get(f"/models/{self.name}")
+        return found
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """Return all incidents of the model, whatever their state, the most harmful first."""
+        answer = self._get("/incidents", model=self.name, limit=1000)
+        found: list[dict[str, Any]] = answer["incidents"]
+        return sorted(found, key=_by_harm)
+
+    def set_baseline(self, start: str, end: str) -> dict[str, Any]:
+        """Make the stored records of an interval the baseline."""
+        body = {"start": start, "end": end}
+        found: dict[str, Any] = self._post(f"/models/{self.name}/baselines", body)
+        return found
+
+    def upload_baseline(self, source: Source) -> dict[str, Any]:
+        """Make a file's, folder's or frame's records the baseline.
+
+        Raises
+        ------
+        BadInput
+            If the server refuses them.
+        """
+        from tidegauge_client import Client, RefusedError, UnreachableError
+
+        reader = pa.RecordBatchReader.from_batches(source.arrow_schema(), source.batches())
+        with Client(self.address, project=self._project, model=self.name) as client:
+            try:
+                return client.baseline(reader)
+            except (RefusedError, UnreachableError) as error:
+                raise BadInput(f"{source.name}: {error}") from error
+
+    def _get(self, path: str, **parameters: Any) -> Any:
+        return self._answer("GET", path, params=parameters)
+
+    def _post(self, path: str, body: Any) -> Any:
+        return self._answer("POST", path, json=body)
+
+    def _answer(self, method: str, path: str, **more: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **more)
+        except httpx.HTTPError as error:
+            raise BadInput(
+                f"no server answers at {self.address} ({error}); start one with: tidegauge serve",
+                code="unreachable",
+            ) from error
+        if answer.status_code >= 400:
+            raise BadInput(_message(answer))
+        return answer.json()
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server answered {answer.status_code}: {answer.text[:200]}"
+
+
+def _by_harm(incident: dict[str, Any]) -> tuple[int, float]:
+    severities = ("critical", "warning", "info")
+    return severities.index(incident["severity"]), -float(incident["evidence"].get("harm", 0.0))
