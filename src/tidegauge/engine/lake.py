@@ -173,6 +173,8 @@ class LakeEngine:
             if version is not ANY:
                 scan = scan.having(f"{scan.version} IS NOT DISTINCT FROM $version", version=version)
             scan = without_repeats(cursor, scan, window=window)
+            if not scan.rows:
+                return
             labels = None
             if wanted.role(Role.LABEL) is not None:
                 first, last = start.astimezone(UTC).date(), last_date(end)

@@ -23,7 +23,7 @@ from tidegauge.schema.arrow import TIMESTAMP, arrow_type
 COMMITTED = f"{INGESTED_AT}, {BATCH}, {ROW}"
 
 _MONDAY = 4 * 86_400_000_000
-_FILE = "_file"
+_FILE = "_read_from_file"
 _PLACE = "file_row_number"
 _TYPES = {
     pa.float64(): "DOUBLE",

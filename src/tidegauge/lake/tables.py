@@ -299,6 +299,14 @@ def last_date(end: datetime) -> date:
     return (end.astimezone(UTC) - timedelta(microseconds=1)).date()
 
 
+def row_group_size(kind: TableKind) -> int:
+    """Return how many rows of a file are read together: what a thread takes on at once.
+
+    A profile is large, and one is wanted at a time.
+    """
+    return 1 if kind == "profiles" else 131_072
+
+
 def _writer_properties(table: pa.Table, kind: TableKind) -> WriterProperties:
     """Choose encodings: quick to write for what streams in; compaction writes it anew."""
     chosen: dict[str, ColumnProperties] = {}
@@ -313,8 +321,7 @@ def _writer_properties(table: pa.Table, kind: TableKind) -> WriterProperties:
             dictionary_enabled=False, statistics_enabled="NONE"
         ),
         column_properties=chosen,
-        # A profile is large, and one is wanted at a time.
-        max_row_group_size=1 if kind == "profiles" else None,
+        max_row_group_size=row_group_size(kind),
     )
 
 

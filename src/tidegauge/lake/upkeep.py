@@ -16,7 +16,7 @@ from deltalake import WriterProperties
 
 from tidegauge.lake.columns import DATE
 from tidegauge.lake.names import TableKind
-from tidegauge.lake.tables import Lake
+from tidegauge.lake.tables import Lake, row_group_size
 
 #: A file below this size is joined with others.
 SMALL_BYTES = 16 << 20
@@ -99,11 +99,8 @@ def compact(
     if handle is None or not due:
         return Upkeep()
     compacted = written = 0
-    # A profile is large, and one is wanted at a time.
     writer = WriterProperties(
-        compression="ZSTD",
-        compression_level=1,
-        max_row_group_size=1 if kind == "profiles" else None,
+        compression="ZSTD", compression_level=1, max_row_group_size=row_group_size(kind)
     )
     for day in due:
         metrics = handle.optimize.compact(
