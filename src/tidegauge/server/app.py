@@ -118,6 +118,11 @@ def _add_docs(app: FastAPI) -> None:
 
 
 def _add_pages(app: FastAPI) -> None:
-    """Add the pages, where that part is there; they bring a function ``add_pages(app)``."""
-    if find_spec("tidegauge.server.pages") is not None:
-        import_module("tidegauge.server.pages").add_pages(app)
+    """Add the pages, where that part is there: it has a ``router``, or a function ``add_pages``."""
+    if find_spec("tidegauge.server.pages") is None:
+        return
+    pages = import_module("tidegauge.server.pages")
+    if hasattr(pages, "add_pages"):
+        pages.add_pages(app)
+    elif hasattr(pages, "router"):
+        app.include_router(pages.router, include_in_schema=False)
