@@ -58,16 +58,15 @@ class Visit:
         self.page.wait_for_selector(":root[data-ready]", state="attached")
         return self.page
 
-    def draw_all(self) -> int:
-        """Open every row, and wait until every chart is drawn."""
-        self.page.evaluate(
-            "document.querySelectorAll('details').forEach((d) => { d.open = true; })"
-        )
-        charts = self.page.locator("[data-chart]")
-        for at in range(charts.count()):
-            charts.nth(at).scroll_into_view_if_needed()
-            charts.nth(at).locator("svg.marks").wait_for(timeout=15_000)
-        return int(charts.count())
+    def draw(self, rows: int = 16) -> int:
+        """Open the first rows, and wait until every chart that can be seen is drawn."""
+        every = "document.querySelectorAll('.row')"
+        self.page.evaluate(f"{every}.forEach((d, at) => {{ d.open = at < {rows}; }})")
+        charts = self.page.locator("[data-chart]:visible").all()
+        for chart in charts:
+            chart.scroll_into_view_if_needed()
+            chart.locator("svg.marks").wait_for(timeout=15_000)
+        return len(charts)
 
 
 @pytest.fixture
@@ -90,8 +89,8 @@ def test_every_chart_draws_and_nothing_complains(
 ) -> None:
     seen = visit()
     seen.open(files[name])
-    drawn = seen.draw_all()
-    assert drawn >= {"empty": 0, "hostile": 1, "broken": 5}.get(name, 10)
+    drawn = seen.draw()
+    assert drawn >= {"empty": 0, "hostile": 1, "broken": 3}.get(name, 10)
     assert seen.complaints == []
 
 
@@ -284,18 +283,20 @@ def test_a_report_works_in_a_notebooks_frame(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["quiet", "realistic", "windowed", "empty"])
+@pytest.mark.parametrize("name", ["quiet", "windowed", "empty"])
 def test_axe_finds_nothing_that_keeps_people_out(
     visit: Callable[..., Visit], files: dict[str, str], axe: str, name: str, scheme: str
 ) -> None:
     seen = visit(color_scheme=scheme)
     page = seen.open(files[name])
-    page.evaluate("document.querySelectorAll('.row').forEach((d, at) => { d.open = at % 9 == 0; })")
-    for figure in page.locator("[data-chart]:visible").all()[:3]:
+    every = "document.querySelectorAll('.row')"
+    page.evaluate(f"{every}.forEach((d, at) => {{ d.open = at % 9 == 0; }})")
+    for figure in page.locator("[data-chart]:visible").all()[:2]:
         figure.scroll_into_view_if_needed()
         figure.locator("svg.marks").wait_for()
     page.evaluate(axe)
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    found = page.evaluate("axe.run()")
+    assert "color-contrast" in {one["id"] for one in found["passes"]}
     told = [
         f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:200]} "
         f"{one['nodes'][0].get('failureSummary', '')[:300]}"

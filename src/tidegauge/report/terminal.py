@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -213,17 +213,15 @@ def _worst(data: ReportData, console: Console) -> None:
         console.print(Text(f"    … of {plural(data.alarms, 'alarm')}", style="dim"))
 
 
-class Advance(Protocol):
-    """Tells progress that more rows were read."""
+class Show(Protocol):
+    """Tells progress how far a stage has come."""
 
-    def __call__(self, rows: int) -> None:
-        """Add rows to those that are done."""
+    def __call__(self, stage: str, done: int, total: int | None) -> None:
+        """Show the rows done of a stage, and those in all where that is known."""
 
 
 @contextmanager
-def progress(
-    console: Console, quiet: bool = False, *, doing: str = "Reading", total: int | None = None
-) -> Iterator[Advance]:
+def progress(console: Console, quiet: bool = False) -> Iterator[Show]:
     """Show the progress of long work while the block runs.
 
     Parameters
@@ -232,32 +230,33 @@ def progress(
         Nothing is shown where it is no terminal.
     quiet : bool
         Shows nothing.
-    doing : str
-        What is being done.
-    total : int or None
-        Rows in all, if known.
 
     Yields
     ------
     callable
-        ``advance(rows)``, to be called from any thread.
+        ``show(stage, done, total)``, to be called from any thread.
 
     Examples
     --------
-    >>> with progress(Console(), quiet=True) as advance:
-    ...     advance(1000)
+    >>> with progress(Console(), quiet=True) as show:
+    ...     show("reading", 1000, None)
     """
     if quiet or not console.is_terminal:
-        yield lambda rows: None
+        yield lambda stage, done, total: None
         return
     columns = [
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn() if total else TextColumn("{task.completed:,.0f}"),
-        TextColumn("rows"),
+        TextColumn("{task.completed:,.0f} rows"),
         TimeElapsedColumn(),
     ]
     with Progress(*columns, console=console, transient=True, refresh_per_second=8) as shown:
-        task = shown.add_task(doing, total=total)
-        yield lambda rows: shown.advance(task, rows)
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = shown.add_task(stage, total=total)
+            shown.update(tasks[stage], completed=done)
+
+        yield show
