@@ -280,7 +280,7 @@ ARRIVALS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(arrivals=ARRIVALS, as_of=st.none() | st.integers(20, 40))
 def test_whatever_arrives_in_whatever_order_a_window_is_what_it_should_be(
     tmp_path_factory: pytest.TempPathFactory,
