@@ -113,7 +113,7 @@ def judge(series: Sequence[Series], known: Norms, level: float = LEVEL) -> list[
 def _judge_half(series: Sequence[Series], known: Norms, level: float) -> list[Judged]:
     """Judge the series that share one part of the level."""
     found = [(s, known.get(key(s))) for s in series]
-    raw = [_p_value(s, norm) if s.metric.judged and norm else None for s, norm in found]
+    raw = [_p_value(s, norm) if norm and _judgeable(s, norm) else None for s, norm in found]
     marked = [_informative(s, norm, p) for (s, norm), p in zip(found, raw, strict=True)]
     tested = [p for p in marked if p is not None]
     if not tested:
@@ -135,6 +135,15 @@ def _judge_half(series: Sequence[Series], known: Norms, level: float) -> list[Ju
             _verdict(s, norm, p, None if p is None else next(ratios), strictest)
             for (s, norm), p in zip(found, raw, strict=True)
         ]
+
+
+def _judgeable(series: Series, norm: Norm) -> bool:
+    """Whether a series is judged here: its metric is, and there is something to judge it by.
+
+    A metric without a test of its own is judged by the baseline's windows; a baseline that has
+    no windows cannot judge it, however long it is.
+    """
+    return series.metric.judged and (series.p_value is not None or bool(norm.windows.any()))
 
 
 def _informative(series: Series, norm: Norm | None, p: Values | None) -> Values | None:
