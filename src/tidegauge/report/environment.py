@@ -51,6 +51,7 @@ def environment(*folders: Path) -> Environment:
         plural=format.plural,
         instant=format.instant,
         interval=format.interval,
+        span=format.span,
         ago=format.ago,
         look=look_of,
         shown_state=shown_state,

@@ -222,6 +222,21 @@ def interval(start: datetime | None, end: datetime | None) -> str:
     return f"{day(start)}, {_clock(start)} – {day(end)}, {_clock(end)} UTC"
 
 
+def span(first: datetime | None, last: datetime | None) -> str:
+    """Write from when to when there are records: by day where that is exact enough.
+
+    Examples
+    --------
+    >>> span(datetime(2013, 1, 1, 0, 4, tzinfo=UTC), datetime(2013, 1, 30, 23, 58, tzinfo=UTC))
+    '1 Jan – 30 Jan 2013'
+    """
+    if first is None or last is None or last - first < timedelta(days=3):
+        return interval(first, last)
+    first, last = as_utc(first), as_utc(last)
+    began = f"{first.day} {first:%b}" if first.year == last.year else day(first)
+    return f"{began} – {day(last)}"
+
+
 def ago(moment: datetime | None, now: datetime) -> str:
     """Write how long ago (or ahead) a moment is.
 

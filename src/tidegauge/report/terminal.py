@@ -22,14 +22,31 @@ from rich.text import Text
 
 from tidegauge.metrics.result import Result
 from tidegauge.report.data import ColumnReport, ReportData, SourceInfo
-from tidegauge.report.format import count, interval, known, number, plural, quantity, share, signed
-from tidegauge.report.sections.columns import group_of, harmless_below, state_of
+from tidegauge.report.format import (
+    count,
+    interval,
+    known,
+    number,
+    plural,
+    quantity,
+    share,
+    signed,
+    span,
+)
+from tidegauge.report.sections.columns import (
+    group_of,
+    harmless_below,
+    judged_first,
+    leading,
+    state_of,
+)
 from tidegauge.report.sections.overall import overall_state
 from tidegauge.report.sections.tables import as_results, segment_name, worst
 from tidegauge.report.states import look_of, shown_state
 
 _MOST_COLUMNS = 15
 _MOST_WORST = 5
+_MOST_MODEL = 8
 _WIDE = 100
 _MOST_CELL = 24
 #: Colours of the tones; a console without colour shows shape and word alone.
@@ -84,8 +101,8 @@ def _verdict(data: ReportData) -> Text:
 
 def _side(name: str, info: SourceInfo) -> Text:
     said = [info.name or "unnamed", plural(info.rows, "row")]
-    if info.start or info.end:
-        said.append(interval(info.start, info.end))
+    if info.start and info.end:
+        said.append(span(info.start, info.end))
     return Text(f"  {name:<9} {' · '.join(said)}", style="dim")
 
 
@@ -134,7 +151,8 @@ def _named(state: str, name: str) -> Text:
 def _performance(results: Sequence[Result], width: int) -> Table:
     wide = width >= _WIDE
     rows: list[list[Text | str]] = []
-    for result in sorted(results, key=lambda one: shown_state(one) == "shown"):
+    listed = judged_first(results)
+    for result in listed[: max(_MOST_MODEL, sum(shown_state(one) != "shown" for one in listed))]:
         expected = result.expected
         row: list[Text | str] = [
             _named(shown_state(result), result.metric),
@@ -168,7 +186,7 @@ def _columns(data: ReportData, width: int) -> Table:
     harmless = harmless_below(data)
     rows: list[list[Text | str]] = []
     for column in _shown(data):
-        head = column.headline or Result("")
+        head = leading(column) or Result("")
         state = state_of(column)
         row: list[Text | str] = [
             _named(state, column.name),

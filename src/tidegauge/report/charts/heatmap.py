@@ -120,7 +120,7 @@ def heatmap(cells: Sequence[HeatCell], *, rows: str, columns: str = "window") ->
                 },
             },
             {
-                "transform": [{"filter": "datum.s == 'too few' || datum.s == 'alarm'"}, *_middle()],
+                "transform": [{"filter": "datum.s == 'too few' || isValid(datum.w)"}, *_middle()],
                 "mark": {"type": "point", "strokeWidth": 1.2, "size": 22, "opacity": 1},
                 "encoding": {
                     "x": {**x, "field": "t"} if timed else x,
@@ -130,16 +130,16 @@ def heatmap(cells: Sequence[HeatCell], *, rows: str, columns: str = "window") ->
                         "type": "nominal",
                         "legend": None,
                         "scale": {
-                            "domain": ["alarm", "too few"],
-                            "range": ["triangle-up", "circle"],
+                            "domain": ["alarm", "warning", "too few"],
+                            "range": ["triangle-up", "diamond", "circle"],
                         },
                     },
                     "stroke": {
-                        "condition": {"test": "datum.s == 'alarm'", "value": ink("paper")},
+                        "condition": {"test": "datum.s != 'too few'", "value": ink("paper")},
                         "value": ink("unknown"),
                     },
                     "fill": {
-                        "condition": {"test": "datum.s == 'alarm'", "value": ink("paper")},
+                        "condition": {"test": "datum.s != 'too few'", "value": ink("paper")},
                         "value": ink("band"),
                     },
                 },

@@ -122,14 +122,19 @@ def share_ribbon(
     kept = _largest(shares)
     rows = []
     for at, (start, end) in enumerate(windows):
-        for rank, (label, values) in enumerate(kept.items()):
+        floor = 0.0
+        for label, values in kept.items():
             portion = rounded(values[at]) if at < len(values) else None
-            rows.append({**_window(start, end), "v": label, "p": portion, "o": rank})
+            if portion is not None:
+                roof = rounded(floor + portion)
+                rows.append(
+                    {**_window(start, end), "v": label, "p": portion, "f": floor, "g": roof}
+                )
+                floor = roof or floor
     y = {
-        "field": "p",
+        "field": "f",
         "type": "quantitative",
-        "stack": "zero",
-        "scale": {"domain": [0, 1]},
+        "scale": {"domain": [0, 1], "clamp": True},
         "axis": {"title": "share of values", "format": ".0%"},
     }
     tip = [
@@ -151,13 +156,13 @@ def share_ribbon(
         data={"values": rows},
         transform=[{"calculate": WINDOW, "as": "window"}],
         usermeta=taken({"v": "value", "p": "share"}),
-        mark={"type": "rect", "stroke": ink("paper"), "strokeWidth": 0.6},
+        mark={"type": "rect"},
         encoding={
             "x": time_axis("a"),
             "x2": {"field": "b"},
             "y": y,
+            "y2": {"field": "g"},
             "fill": shade,
-            "order": {"field": "o"},
             "tooltip": tip,
         },
     )

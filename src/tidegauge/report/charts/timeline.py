@@ -26,6 +26,8 @@ from tidegauge.report.charts.spec import (
 from tidegauge.report.format import interval
 
 _HEIGHT = 180
+#: From so many windows on, only what is wrong is marked.
+_CROWDED = 100
 #: How each basis of a performance value is drawn: dashes, and whether its points are open.
 _DASHES = {"final": [1, 0], "partial": [7, 2], "estimated": [3, 3]}
 _TAKEN = {
@@ -46,7 +48,7 @@ class TimeMark:
     Parameters
     ----------
     kind : str
-        ``incident`` (shaded, in the colour of its state), ``baseline`` (a shaded region) or
+        ``incident`` (shaded, in the colour of its tone), ``baseline`` (a shaded region) or
         ``version`` (a line, also for deployments and baseline changes).
     start : datetime
     end : datetime or None
@@ -55,6 +57,8 @@ class TimeMark:
         What the hover says.
     href : str or None
         Where a click leads.
+    tone : str
+        Of an incident: ``alarm`` or ``warning``.
     """
 
     kind: str
@@ -62,6 +66,7 @@ class TimeMark:
     end: datetime | None = None
     label: str = ""
     href: str | None = None
+    tone: str = "alarm"
 
 
 def timeline(
@@ -182,8 +187,8 @@ def _backdrop(
     shaded = [mark for mark in marks if mark.kind in ("baseline", "incident")]
     if shaded:
         scale = {
-            "domain": ["baseline", "incident"],
-            "range": [ink("baseline"), ink("alarm")],
+            "domain": ["baseline", "alarm", "warning"],
+            "range": [ink("baseline"), ink("alarm"), ink("warning")],
         }
         layers.append(
             {
@@ -194,9 +199,9 @@ def _backdrop(
                     "x2": {"field": "b"},
                     "y": {"datum": low},
                     "y2": {"datum": high},
-                    "fill": {"field": "kind", "type": "nominal", "scale": scale, "legend": None},
+                    "fill": {"field": "tone", "type": "nominal", "scale": scale, "legend": None},
                     "opacity": {
-                        "condition": {"test": "datum.kind == 'incident'", "value": 0.09},
+                        "condition": {"test": "datum.tone != 'baseline'", "value": 0.09},
                         "value": 1,
                     },
                 },
@@ -273,12 +278,12 @@ def _lines(
             "tooltip": tip,
         },
     }
-    return [line, _points(bool(bases)), pointer]
+    return [line, _points(bool(bases), crowded=len(rows) > _CROWDED), pointer]
 
 
-def _points(mixed: bool) -> dict[str, Any]:
+def _points(mixed: bool, *, crowded: bool) -> dict[str, Any]:
     """Every window that says something of its own: alarms, too few records, not yet final."""
-    open_ = " || datum.k != 'final'" if mixed else ""
+    open_ = " || datum.k != 'final'" if mixed and not crowded else ""
     full = "datum.k == 'final' && " if mixed else ""
     states = ["alarm", "warning", "too_few"]
     return {
@@ -298,7 +303,10 @@ def _points(mixed: bool) -> dict[str, Any]:
                     "range": ["triangle-up", "diamond", "circle", "circle"],
                 },
             },
-            "size": {"condition": {"test": "datum.s == 'alarm'", "value": 70}, "value": 26},
+            "size": {
+                "condition": {"test": "datum.s == 'alarm'", "value": 30 if crowded else 70},
+                "value": 26,
+            },
             "stroke": {
                 "condition": [
                     {"test": f"datum.s == '{state}'", **_as_value(name)}
@@ -359,12 +367,19 @@ def _strips(rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark]) -> list[d
         layers.append(
             {
                 "data": {"values": incidents},
-                "mark": {"type": "rect", "fill": ink("alarm"), "cursor": "pointer"},
+                "mark": {"type": "rect", "cursor": "pointer"},
                 "encoding": {
                     "x": time_axis("a"),
                     "x2": {"field": "b"},
                     "y": {"value": 0},
                     "y2": {"value": 6},
+                    "fill": {
+                        "condition": {
+                            "test": "datum.tone == 'warning'",
+                            **_as_value("warning"),
+                        },
+                        **_as_value("alarm"),
+                    },
                     "href": {"field": "href"},
                     "tooltip": [{"field": "label", "title": "incident"}],
                 },
@@ -409,7 +424,7 @@ def _mark_row(mark: TimeMark, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     start = millis(mark.start)
     last = rows[-1]["b"] if rows else start
     row: dict[str, Any] = {
-        "kind": mark.kind,
+        "tone": "baseline" if mark.kind == "baseline" else mark.tone,
         "a": start,
         "b": millis(mark.end) if mark.end else max(last, start),
         "label": mark.label,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -18,8 +18,9 @@ from tidegauge.report.charts import (
     timeline,
 )
 from tidegauge.report.data import ColumnReport, ReportData
-from tidegauge.report.format import share
+from tidegauge.report.format import known, share
 from tidegauge.report.sections.tracks import Key, Track, moment, tracks
+from tidegauge.report.states import shown_state
 
 #: Windows drawn in full, over all columns: beyond it a column keeps its sparkline.
 _MOST_POINTS = 2400
@@ -40,7 +41,11 @@ class ColumnRow:
         Its id in the page.
     column : ColumnReport
     state : str
+    head : Result or None
+        What the row shows.
     missing : Result or None
+    results : sequence of Result
+        All about the column, the judged ones first.
     picture, trend : Markup
         Inline SVG: the two distributions, and the headline over windows.
     outside : str
@@ -52,7 +57,9 @@ class ColumnRow:
     key: str
     column: ColumnReport
     state: str
+    head: Result | None
     missing: Result | None
+    results: Sequence[Result]
     picture: Markup
     trend: Markup
     outside: str
@@ -131,9 +138,31 @@ def _only_drifted(column: ColumnReport, harmless: float | None) -> bool:
     """Whether all that a column did is to drift, and the score hardly moves with it."""
     if harmless is None or column.impact is None or not abs(column.impact) < harmless:
         return False
-    known = all_metrics()
+    metrics = all_metrics()
     alarms = [one.metric for one in column.results if one.state is State.ALARM]
-    return all(name in known and known[name].family is Family.DRIFT for name in alarms)
+    return all(name in metrics and metrics[name].family is Family.DRIFT for name in alarms)
+
+
+def leading(column: ColumnReport) -> Result | None:
+    """Return the result that a row shows: the headline, or what alarms where that does not.
+
+    Examples
+    --------
+    >>> quiet, loud = Result("ks"), Result("missing_share", state=State.ALARM)
+    >>> leading(ColumnReport("a", "numeric", "feature", None, quiet, (quiet, loud), 1, None, None))
+    Result(metric='missing_share', ...)
+    """
+    head = column.headline
+    if head is not None and head.state is State.ALARM:
+        return head
+    alarms = [one for one in column.results if one.state is State.ALARM]
+    return min(alarms, key=lambda one: one.p_value if known(one.p_value) else 1.0, default=head)
+
+
+def judged_first(results: Sequence[Result]) -> list[Result]:
+    """Return results with those first that are judged, alarms before all."""
+    order = {"alarm": 0, "shown": 2}
+    return sorted(results, key=lambda one: order.get(shown_state(one), 1))
 
 
 def column_groups(data: ReportData) -> list[ColumnGroup]:
@@ -179,6 +208,8 @@ def _row(
         key=key,
         column=column,
         state=state_of(column),
+        head=leading(column),
+        results=judged_first(column.results),
         missing=next((one for one in column.results if one.metric == "missing_share"), None),
         picture=Markup(
             outline(

@@ -108,6 +108,12 @@
   /* Charts. */
   const THIN = "\u202f";
   const NUMBERS = { decimal: ".", thousands: THIN, grouping: [3], currency: ["", ""], percent: `${THIN}%`, minus: "−" };
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+  const TIMES = {
+    dateTime: "%-d %b %Y, %H:%M", date: "%-d %b %Y", time: "%H:%M", periods: ["AM", "PM"],
+    days: DAYS, shortDays: DAYS, months: MONTHS, shortMonths: MONTHS,
+  };
   const drawn = new Map();
   let library;
 
@@ -147,7 +153,7 @@
       background: "transparent",
       font,
       view: { stroke: null },
-      axis: { ...words, domainColor: ink.referenceLine, tickColor: ink.referenceLine, gridColor: ink.grid, titlePadding: 8, titleLimit: 190, labelOverlap: true },
+      axis: { ...words, domainColor: ink.referenceLine, tickColor: ink.referenceLine, gridColor: ink.grid, titlePadding: 8, titleLimit: 190, labelOverlap: true, labelSeparation: 8 },
       axisX: { tickCount: 6 },
       axisY: { domain: false, ticks: false, tickCount: 5 },
       legend: { ...words, labelFontSize: 12 },
@@ -192,7 +198,7 @@
       container: place,
       hover: true,
       tooltip: chartTip,
-      locale: { number: NUMBERS },
+      locale: { number: NUMBERS, time: TIMES },
     });
     drawn.set(figure, { spec, view });
     view.run();
