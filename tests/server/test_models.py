@@ -79,6 +79,8 @@ def test_a_model_tells_how_it_is(api: Api) -> None:
     assert told["state"] == "learning"
     assert told["last_event"] == stamp(START + 29 * timedelta(minutes=10))
     assert told["window_seconds"] == 86_400
+    while (told := api.get())["lag"]["records"] and time.monotonic() < until:
+        time.sleep(0.1)
     assert told["lag"]["records"] == 0
     listed = api.http.get("/v1/projects/default/models").json()["models"]
     assert api.model in [model["model"] for model in listed]
@@ -97,6 +99,8 @@ def test_names_that_differ_in_case_only_are_one(api: Api) -> None:
     path = f"/v1/projects/default/models/{api.model.upper()}/predictions"
     answer = api.http.post(path, json=records(1))
     assert (answer.status_code, answer.json()["code"]) == (409, "name_differs_in_case")
+    path = f"/v1/projects/DEFAULT/models/{api.model}/predictions"
+    assert api.http.post(path, json=records(1)).status_code == 409
 
 
 def point(metric: str, value: float, **more: Any) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Counters:
 
     Examples
     --------
-    >>> counters = Counters(lambda: [Value("tidegauge_journal_entries", (), 3)])
+    >>> counters = Counters(lambda: [Value("tidegauge_journal_entries", (), 3.0)])
     >>> counters.accepted.labels(*counters.model("default", "demo")).inc(5)
     >>> counters.registry.get_sample_value(
     ...     "tidegauge_records_accepted_total", {"project": "default", "model": "demo"})

@@ -81,18 +81,36 @@ class Models:
         self._catalog = catalog
         self._settings = settings
         self._held: dict[tuple[str, str], Model] = {}
+        self._listed = False
 
     def find(self, project: str, name: str) -> Model | None:
-        """Return a model, or None."""
+        """Return a model, or None.
+
+        Raises
+        ------
+        Conflict
+            If there is one whose name, or whose project's name, differs in case only.
+        """
         found = self._held.get((project, name))
         if found is None:
             row = self._catalog.models.find(project, name)
-            found = None if row is None else self._hold(project, row)
+            if row is not None:
+                found = self._hold(self._catalog.projects.get(project).name, row)
         return found
 
     def list(self, project: str | None) -> list[Model]:
-        """Return the models of a project, or of all."""
-        return [self._hold(owner.name, row) for owner, row in self._catalog.models.all(project)]
+        """Return the models of a project, or of all, by name."""
+        if not self._listed:
+            for owner, row in self._catalog.models.all():
+                self._hold(owner.name, row)
+            self._listed = True
+        held = sorted(self._held.copy().items(), key=lambda item: item[0])
+        return [model for (owner, _), model in held if project is None or owner == project]
+
+    def forget(self) -> None:
+        """Read all from the catalog again."""
+        self._listed = False
+        self._held = {}
 
     def hint(self, project: str, name: str) -> str:
         """Return ``" (did you mean …?)"``, or ``""``."""

@@ -54,6 +54,13 @@ class Refused(BadInput):
     status: ClassVar[int] = 403
 
 
+class BadParameter(BadInput):
+    """A parameter of a request that is not what it must be."""
+
+    code = "bad_parameter"
+    status: ClassVar[int] = 422
+
+
 def problem(
     status: int, code: str, message: str, headers: dict[str, str] | None = None
 ) -> Response:

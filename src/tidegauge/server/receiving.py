@@ -212,7 +212,7 @@ def _append(
         key=post.journal_key,
         answer=answer,
     )
-    return Received(runtime.journal.append(request), *counts)
+    return Received(runtime.append(request), *counts)
 
 
 def _entries(

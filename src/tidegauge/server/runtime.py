@@ -12,7 +12,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
@@ -21,6 +21,7 @@ from tidegauge.catalog import Catalog
 from tidegauge.catalog.tables import Baseline as BaselineRow
 from tidegauge.engine.lake import LakeEngine
 from tidegauge.errors import BadInput, NotFound
+from tidegauge.lake.entries import JournalRequest, Receipt
 from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.journal import Journal
 from tidegauge.lake.tables import Lake
@@ -184,8 +185,12 @@ class Runtime:
         return found
 
     def models(self, project: str | None = None) -> list[Model]:
-        """Return the models of a project, or of all, by name."""
+        """Return the models of a project, or of all, by name; from memory."""
         return self._models.list(project)
+
+    def reload_models(self) -> None:
+        """Forget what is known of models: somebody changed the catalog past the runtime."""
+        self._models.forget()
 
     def create(self, project: str, model: str, schema: Schema) -> Model:
         """Return a model, made with this schema if it is not there."""
@@ -227,6 +232,31 @@ class Runtime:
 
     # What comes in
 
+    def append(self, request: JournalRequest) -> Future[Receipt]:
+        """Hand a request to the journal; its rows count as waiting until they are in the lake.
+
+        Raises
+        ------
+        Overloaded
+            If the journal takes no more at the moment.
+        """
+        model = request.project, request.model
+        rows = sum(entry.table.num_rows for entry in request.entries)
+
+        def settle(future: Future[Receipt]) -> None:
+            if future.cancelled() or future.exception() or future.result().replayed:
+                self._wait_for(model, -rows)
+
+        # Counted before: the flusher may have moved them before anybody learns that they are there.
+        self._wait_for(model, rows)
+        try:
+            future = self.journal.append(request)
+        except BaseException:
+            self._wait_for(model, -rows)
+            raise
+        future.add_done_callback(settle)
+        return future
+
     def count(self, project: str, model: str, resource: Resource, received: Received) -> None:
         """Count what a request brought."""
         name = self.counters.model(project, model)
@@ -236,8 +266,6 @@ class Runtime:
             self.counters.repeated.labels(*name).inc(received.repeated)
         if received.quarantined:
             self.counters.quarantined.labels(*name).inc(received.quarantined)
-        with self._waiting_guard:
-            self._waiting[project, model] += received.accepted + received.quarantined
 
     def on_flush(self, listener: Callable[[list[Flushed]], None]) -> None:
         """Have a function called after each flush with what it brought, in the flusher's thread."""
@@ -268,16 +296,18 @@ class Runtime:
         return wrongs(self)
 
     def _on_flush(self, flushed: list[Flushed]) -> None:
-        with self._waiting_guard:
-            for one in flushed:
-                brought = one.records + one.labels + one.quarantined
-                key = one.project, one.model
-                self._waiting[key] = max(0, self._waiting[key] - brought)
         for listener in self._listeners:
             try:
                 listener(flushed)
             except Exception:
                 _log.exception("a listener to flushes failed")
+        for one in flushed:
+            brought = one.records + one.labels + one.quarantined
+            self._wait_for((one.project, one.model), -brought)
+
+    def _wait_for(self, model: tuple[str, str], rows: int) -> None:
+        with self._waiting_guard:
+            self._waiting[model] = max(0, self._waiting[model] + rows)
 
     def _on_flush_time(self, seconds: float, failures: int) -> None:
         self.counters.flush_seconds.observe(seconds)

@@ -11,6 +11,7 @@ from tidegauge.errors import BadInput, TidegaugeError
 from tidegauge.lake.entries import Receipt
 from tidegauge.server.bodies import read_body
 from tidegauge.server.parameters import (
+    HandReadRoute,
     ModelName,
     ProjectName,
     RuntimeOf,
@@ -20,7 +21,9 @@ from tidegauge.server.parameters import (
 from tidegauge.server.receiving import Post, Received, Resource, receive
 from tidegauge.server.runtime import Runtime
 
-router = APIRouter(prefix="/v1/projects/{project}/models/{model}", tags=["records"])
+router = APIRouter(
+    prefix="/v1/projects/{project}/models/{model}", tags=["records"], route_class=HandReadRoute
+)
 
 _ANSWER: dict[str, Any] = {
     "title": "Account",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from tidegauge.catalog.tables import Incident
 from tidegauge.comparison.report import row_to_json
 from tidegauge.errors import BadInput, NotFound
 from tidegauge.ingest import UnsupportedMediaType
@@ -27,7 +29,7 @@ from tidegauge.server.parameters import (
     problems,
 )
 from tidegauge.server.runtime import Runtime
-from tidegauge.server.shown import shown_model
+from tidegauge.server.shown import UNRESOLVED, shown_model
 
 router = APIRouter(prefix="/v1/projects/{project}/models", tags=["models"])
 
@@ -50,9 +52,11 @@ columns:
 @router.get("", summary="List models", operation_id="list_models")
 def list_models(project: ProjectName, runtime: RuntimeOf) -> Response:
     """The models of a project by name, each with its state at a glance."""
-    return json_answer(
-        {"models": [shown_model(runtime, model) for model in runtime.models(project)]}
-    )
+    incidents: defaultdict[int, list[Incident]] = defaultdict(list)
+    for incident in runtime.catalog.incidents.all(project=project, states=UNRESOLVED):
+        incidents[incident.model_id].append(incident)
+    models = runtime.models(project)
+    return json_answer({"models": [shown_model(runtime, m, incidents[m.id]) for m in models]})
 
 
 @router.get("/{model}", summary="Show a model", operation_id="get_model", responses=problems(404))
