@@ -15,7 +15,12 @@ from sklearn import metrics as sk
 
 from tidegauge.metrics import evaluate, find_metric
 from tidegauge.metrics.quality import quantile
-from tidegauge.metrics.ranking import RESOLVED, average_precision_bound, roc_auc_bound
+from tidegauge.metrics.ranking import (
+    RESOLVED,
+    average_precision_bound,
+    roc_auc_bound,
+    roc_auc_noise,
+)
 from tidegauge.metrics.registry import View
 from tidegauge.profile import Profiler, Survey
 from tidegauge.profile.profile import PERFORMANCE
@@ -257,6 +262,20 @@ def test_one_score_for_everything_ranks_nothing():
     made = profiles(BINARY, old, data)
     assert value(made, "roc_auc")[0] == 0.5
     assert value(made, "average_precision")[0] == pytest.approx(0.3)
+
+
+def test_the_variance_of_a_roc_auc_is_delongs_of_all_pairs():
+    rng = np.random.default_rng(8)
+    score = rng.integers(1, 6, 400) / 6
+    label = rng.uniform(size=400) < score**2
+    made = profiles(BINARY, {"score": score, "label": label}, {"score": score, "label": label})
+    won = (np.sign(score[label][:, None] - score[~label]) + 1) / 2
+    exact = (
+        won.mean(axis=1).var(ddof=1) / label.sum() + won.mean(axis=0).var(ddof=1) / (~label).sum()
+    )
+    found = roc_auc_noise(View(made[0], PERFORMANCE))[0, 0]
+    assert found == pytest.approx(exact, rel=1e-9)
+    assert value(made, "roc_auc")[0] == pytest.approx(won.mean(), rel=1e-9)
 
 
 @pytest.mark.parametrize("label", [True, False])

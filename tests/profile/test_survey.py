@@ -40,7 +40,7 @@ def test_the_layout_does_not_depend_on_the_batches(records, n, seed, rows):
 
 
 def test_a_large_baseline_gives_the_same_edges_however_it_is_cut():
-    values = np.random.default_rng(0).normal(size=4 * EDGE_ROWS)
+    values = np.random.default_rng(0).normal(size=7 * EDGE_ROWS)
     batch = pa.record_batch({"x": values})
     whole = layout_of(NUMBER, batch).bins["x"]
     parts = [batch.slice(at, 30_000) for at in range(0, len(values), 30_000)]
