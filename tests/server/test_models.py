@@ -72,7 +72,7 @@ def test_the_type_of_a_stored_column_stays(api: Api) -> None:
 
 
 def test_a_model_tells_how_it_is(api: Api) -> None:
-    api.post("predictions", json=records(30))
+    api.post("predictions?version=3", json=records(30))
     until = time.monotonic() + 5
     while (told := api.get())["records"] < 30 and time.monotonic() < until:
         time.sleep(0.1)
@@ -82,6 +82,8 @@ def test_a_model_tells_how_it_is(api: Api) -> None:
     while (told := api.get())["lag"]["records"] and time.monotonic() < until:
         time.sleep(0.1)
     assert told["lag"]["records"] == 0
+    newest = stamp(START + 29 * timedelta(minutes=10))
+    assert told["versions"] == [{"version": "3", "first_event": stamp(START), "last_event": newest}]
     listed = api.http.get("/v1/projects/default/models").json()["models"]
     assert api.model in [model["model"] for model in listed]
     assert api.http.get("/v1/projects/nobody/models").json() == {"models": []}

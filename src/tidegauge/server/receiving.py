@@ -32,6 +32,7 @@ from tidegauge.schema import Column, ColumnType, Role, Schema, infer_schema
 from tidegauge.server.bodies import unpacked
 
 if TYPE_CHECKING:
+    from tidegauge.server.known import Model
     from tidegauge.server.runtime import Runtime
 
 Resource = Literal["predictions", "labels"]
@@ -121,27 +122,29 @@ def receive(runtime: Runtime, post: Post) -> Received:
 def _predictions(
     runtime: Runtime, post: Post, parsed: Parsed
 ) -> tuple[Checked, Literal["records"], str]:
-    now = datetime.now(UTC)
     model = runtime.find(post.project, post.model)
-    if model is not None:
-        schema = model.schema
-        checked = check_records(parsed, schema, now=now, version=post.version)
-        _refuse_whole(parsed, checked, schema)
+    if model is None:
+        model, checked = _first(runtime, post, parsed)
     else:
-        schema, checked = _first(runtime, post, parsed, now)
-    time = schema.role(Role.TIMESTAMP)
-    return checked, "records", "timestamp" if time is None else time.name
+        checked = _check(post, parsed, model.schema)
+    time = model.schema.role(Role.TIMESTAMP)
+    name = "timestamp" if time is None else time.name
+    runtime.sightings.gather(model.id, checked.accepted, name)
+    return checked, "records", name
 
 
-def _first(runtime: Runtime, post: Post, parsed: Parsed, now: datetime) -> tuple[Schema, Checked]:
+def _check(post: Post, parsed: Parsed, schema: Schema) -> Checked:
+    checked = check_records(parsed, schema, now=datetime.now(UTC), version=post.version)
+    _refuse_whole(parsed, checked, schema)
+    return checked
+
+
+def _first(runtime: Runtime, post: Post, parsed: Parsed) -> tuple[Model, Checked]:
     """Create a model from its first records, unless another request did a moment ago."""
     with runtime.creating:
         model = runtime.find(post.project, post.model)
         if model is not None:
-            schema = model.schema
-            checked = check_records(parsed, schema, now=now, version=post.version)
-            _refuse_whole(parsed, checked, schema)
-            return schema, checked
+            return model, _check(post, parsed, model.schema)
         if not runtime.settings.infer_schemas:
             raise NotFound(
                 f"no model {post.model!r} in project {post.project!r}; give it a schema first: "
@@ -150,14 +153,12 @@ def _first(runtime: Runtime, post: Post, parsed: Parsed, now: datetime) -> tuple
             )
         _refuse_unreadable(parsed)
         schema = with_label(schema_of_records(parsed))
-        checked = check_records(parsed, schema, now=now, version=post.version)
-        _refuse_whole(parsed, checked, schema)
+        checked = _check(post, parsed, schema)
         if not checked.accepted.num_rows:
             first = checked.errors[0]
             raise BadInput(f"no record can be used: {first.message}", code=first.code)
         _entries(post, checked, "records", "timestamp")
-        runtime.create(post.project, post.model, schema)
-        return schema, checked
+        return runtime.create(post.project, post.model, schema), checked
 
 
 def _labels(runtime: Runtime, post: Post, parsed: Parsed) -> tuple[Checked, Literal["labels"], str]:

@@ -35,6 +35,7 @@ from tidegauge.server.known import Baselines, Model, Models
 from tidegauge.server.readiness import wrongs
 from tidegauge.server.receiving import Received, Resource
 from tidegauge.server.settings import Settings
+from tidegauge.server.sightings import Sightings
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -72,6 +73,8 @@ class Runtime:
     engine : LakeEngine
     facts : Facts
         What is stored of each model.
+    sightings : Sightings
+        Of models' versions.
     counters : Counters
         The server's own Prometheus metrics.
     intake : Intake
@@ -107,6 +110,7 @@ class Runtime:
         self._models = Models(self.catalog, settings)
         self._baselines = Baselines(self.catalog, settings.data / "lake")
         self.facts = Facts(self.lake, self.engine)
+        self.sightings = Sightings(self.catalog)
         gauges = import_module("tidegauge.server.gauges").ModelGauges(self)
         self.counters = Counters(gauges)
         self.flusher = TimedFlusher(
@@ -152,6 +156,7 @@ class Runtime:
             self.flusher.stop()
         except Exception:
             _log.exception("the last flush failed; the journal keeps what it has")
+        self._note_versions(everything=True)
         self.journal.close()
         self.engine.close()
         self.catalog.close()
@@ -296,6 +301,7 @@ class Runtime:
         return wrongs(self)
 
     def _on_flush(self, flushed: list[Flushed]) -> None:
+        self._note_versions()
         for listener in self._listeners:
             try:
                 listener(flushed)
@@ -304,6 +310,12 @@ class Runtime:
         for one in flushed:
             brought = one.records + one.labels + one.quarantined
             self._wait_for((one.project, one.model), -brought)
+
+    def _note_versions(self, *, everything: bool = False) -> None:
+        try:
+            self.sightings.note(everything=everything)
+        except Exception:
+            _log.exception("versions could not be noted in the catalog")
 
     def _wait_for(self, model: tuple[str, str], rows: int) -> None:
         with self._waiting_guard:

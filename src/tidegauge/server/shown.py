@@ -96,6 +96,8 @@ def shown_model(
 def model_state(incidents: Iterable[Incident], has_baseline: bool) -> str:
     """Return a model's state in a word: the worst of its unresolved incidents, else how it is.
 
+    Incidents that are for information only, such as drift that does no harm, do not count.
+
     Examples
     --------
     >>> model_state([], True), model_state([], False)
@@ -104,7 +106,7 @@ def model_state(incidents: Iterable[Incident], has_baseline: bool) -> str:
     severities = {incident.severity for incident in incidents}
     if "critical" in severities:
         return "alarm"
-    if severities:
+    if "warning" in severities:
         return "warning"
     return "ok" if has_baseline else "learning"
 
