@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from tidegauge.metrics.registry import Family
 from tidegauge.metrics.result import State
 from tidegauge.report.charts import Spec, timeline
@@ -13,7 +15,14 @@ from tidegauge.report.sections.columns import ColumnGroup, column_groups, metric
 from tidegauge.report.sections.embedded import embedded
 from tidegauge.report.sections.heat import columns_by_window, segment_maps
 from tidegauge.report.sections.overall import of_family, overall_state
-from tidegauge.report.sections.tables import as_results, in_state, segment_name, segmented, worst
+from tidegauge.report.sections.tables import (
+    as_results,
+    in_state,
+    segment_name,
+    segmented,
+    whole,
+    worst,
+)
 from tidegauge.report.sections.tracks import tracks, window_count
 from tidegauge.report.states import shown_state
 
@@ -43,10 +52,12 @@ def render_report(data: ReportData) -> str:
     str
         A whole document, at most about 1.5 MB for 50 columns.
     """
-    groups = column_groups(data)
     performance = of_family(data, Family.PERFORMANCE)
     ranked = performance + [one for one in data.performance if one not in performance]
-    alarms = in_state(data.results, State.ALARM)
+    alarms = segmented(in_state(data.results, State.ALARM))
+    strongest = worst(alarms, _WORST_SEGMENTS, ("segment", "column", "metric"))
+    of_whole = whole(data.results)
+    groups = column_groups(data, of_whole)
     template = environment().get_template("report/report.html")
     return template.render(
         data=data,
@@ -58,13 +69,13 @@ def render_report(data: ReportData) -> str:
         performance=performance,
         judged=[one for one in ranked if shown_state(one) != "shown"],
         shown=[one for one in ranked if shown_state(one) == "shown"],
-        over_time=_over_time(data),
-        windows=window_count(data.results) if data.window else 0,
-        when=columns_by_window(data.results) if data.window else None,
+        over_time=_over_time(data, of_whole),
+        windows=window_count(of_whole) if data.window else 0,
+        when=columns_by_window(of_whole) if data.window else None,
         maps=segment_maps(data.results, data.segments),
-        worst_segments=as_results(worst(segmented(alarms), _WORST_SEGMENTS)),
+        worst_segments=as_results(strongest),
         segment_name=segment_name,
-        results=embedded(data.results),
+        results=embedded(data.results, of_whole),
         metrics=metric_names(data),
     )
 
@@ -78,13 +89,13 @@ def _facts(groups: list[ColumnGroup]) -> list[tuple[str, int, str]]:
     return list(out.values())
 
 
-def _over_time(data: ReportData) -> list[OverTime]:
+def _over_time(data: ReportData, of_whole: pa.Table) -> list[OverTime]:
     if not data.window:
         return []
     judged = sorted(data.performance, key=lambda one: shown_state(one) == "shown")
     ranked = list(dict.fromkeys(one.metric for one in judged))
     units = {one.metric: one.unit for one in data.performance}
-    found = tracks(data.results, {("", metric) for metric in ranked})
+    found = tracks(of_whole, {("", metric) for metric in ranked})
     made: list[OverTime] = []
     room = _MOST_POINTS
     for metric in ranked[:_MOST_TIMELINES]:

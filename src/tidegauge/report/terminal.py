@@ -34,6 +34,7 @@ from tidegauge.report.format import (
     span,
 )
 from tidegauge.report.sections.columns import (
+    elsewhere,
     group_of,
     harmless_below,
     judged_first,
@@ -196,11 +197,18 @@ def _columns(data: ReportData, width: int) -> Table:
         ]
         row += [number(head.expected), count(head.n_current)] if wide else []
         row += [_missing(column), signed(column.impact) if known(column.impact) else ""]
-        told = "no harm" if group_of(column, harmless) == "drift" else ""
-        rows.append([*row, told or ("too few" if state == "too_few" else "")])
+        rows.append([*row, _remark(column, state, harmless)])
     headings = ["    column", "drift", ">value", "band"]
     headings += [">expected", ">n"] if wide else []
     return _table([*headings, ">missing", ">on score", ""], rows)
+
+
+def _remark(column: ColumnReport, state: str, harmless: float | None) -> str:
+    if elsewhere(column):
+        return "in parts"
+    if group_of(column, harmless) == "drift":
+        return "no harm"
+    return "too few" if state == "too_few" else ""
 
 
 def _missing(column: ColumnReport) -> Text:
@@ -215,7 +223,7 @@ def _worst(data: ReportData, console: Console) -> None:
     """Print the strongest alarms of single segments and windows."""
     if not data.window and not data.segments:
         return
-    found = as_results(worst(data.results, _MOST_WORST))
+    found = as_results(worst(data.results, _MOST_WORST, ("column", "metric")))
     if not found:
         return
     rows: list[list[Text | str]] = []

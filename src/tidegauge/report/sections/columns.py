@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 from markupsafe import Markup
 
 from tidegauge.metrics.registry import Family, all_metrics
@@ -18,7 +19,7 @@ from tidegauge.report.charts import (
     timeline,
 )
 from tidegauge.report.data import ColumnReport, ReportData
-from tidegauge.report.format import known, share
+from tidegauge.report.format import known, plural, share
 from tidegauge.report.sections.tracks import Key, Track, moment, tracks
 from tidegauge.report.states import shown_state
 
@@ -43,6 +44,8 @@ class ColumnRow:
     state : str
     head : Result or None
         What the row shows.
+    elsewhere : str
+        Says that it alarms, where what the row shows does not.
     missing : Result or None
     results : sequence of Result
         All about the column, the judged ones first.
@@ -58,6 +61,7 @@ class ColumnRow:
     column: ColumnReport
     state: str
     head: Result | None
+    elsewhere: str
     missing: Result | None
     results: Sequence[Result]
     picture: Markup
@@ -140,6 +144,8 @@ def _only_drifted(column: ColumnReport, harmless: float | None) -> bool:
         return False
     metrics = all_metrics()
     alarms = [one.metric for one in column.results if one.state is State.ALARM]
+    if not alarms:
+        return False
     return all(name in metrics and metrics[name].family is Family.DRIFT for name in alarms)
 
 
@@ -159,15 +165,30 @@ def leading(column: ColumnReport) -> Result | None:
     return min(alarms, key=lambda one: one.p_value if known(one.p_value) else 1.0, default=head)
 
 
+def elsewhere(column: ColumnReport) -> str:
+    """Say where a column alarms if not in what its row shows: in a segment or another window."""
+    head = leading(column)
+    if not column.alarms or (head is not None and head.state is State.ALARM):
+        return ""
+    return f"{plural(column.alarms, 'alarm')} in segments or windows"
+
+
 def judged_first(results: Sequence[Result]) -> list[Result]:
     """Return results with those first that are judged, alarms before all."""
     order = {"alarm": 0, "shown": 2}
     return sorted(results, key=lambda one: order.get(shown_state(one), 1))
 
 
-def column_groups(data: ReportData) -> list[ColumnGroup]:
-    """Return the groups that have any column."""
-    over = _tracks(data)
+def column_groups(data: ReportData, of_whole: pa.Table) -> list[ColumnGroup]:
+    """Return the groups that have any column.
+
+    Parameters
+    ----------
+    data : ReportData
+    of_whole : pyarrow.Table
+        Its results of no segment.
+    """
+    over = _tracks(data, of_whole)
     harmless = harmless_below(data)
     budget = _MOST_POINTS
     rows: dict[str, list[ColumnRow]] = {key: [] for key, *_ in _GROUPS}
@@ -185,13 +206,13 @@ def column_groups(data: ReportData) -> list[ColumnGroup]:
     ]
 
 
-def _tracks(data: ReportData) -> dict[Key, Track]:
+def _tracks(data: ReportData, of_whole: pa.Table) -> dict[Key, Track]:
     if not data.window:
         return {}
     wanted = {(one.name, one.headline.metric) for one in data.columns if one.headline}
     alarmed = [one.name for one in data.columns if state_of(one) == "alarm"]
     wanted |= {(name, level) for name in alarmed for level in _LEVELS}
-    return tracks(data.results, wanted)
+    return tracks(of_whole, wanted)
 
 
 def _row(
@@ -209,6 +230,7 @@ def _row(
         column=column,
         state=state_of(column),
         head=leading(column),
+        elsewhere=elsewhere(column),
         results=judged_first(column.results),
         missing=next((one for one in column.results if one.metric == "missing_share"), None),
         picture=Markup(

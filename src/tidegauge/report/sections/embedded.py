@@ -10,7 +10,7 @@ import pyarrow as pa
 from tidegauge.metrics.result import State
 from tidegauge.report.charts.spec import rounded
 from tidegauge.report.format import count, plural
-from tidegauge.report.sections.tables import in_state, whole, worst
+from tidegauge.report.sections.tables import in_state, worst
 
 _MOST = 1500
 _DIGITS = 6
@@ -31,7 +31,7 @@ class Embedded:
     sentence: str
 
 
-def embedded(results: pa.Table, most: int = _MOST) -> Embedded:
+def embedded(results: pa.Table, of_whole: pa.Table, most: int = _MOST) -> Embedded:
     """Return as many results as a file should carry.
 
     All of them where there are few; else those of the whole, or the strongest alarms.
@@ -40,6 +40,8 @@ def embedded(results: pa.Table, most: int = _MOST) -> Embedded:
     ----------
     results : pyarrow.Table
         ``RESULT_SCHEMA``.
+    of_whole : pyarrow.Table
+        Those of no segment.
     most : int
         How many at most.
     """
@@ -47,7 +49,7 @@ def embedded(results: pa.Table, most: int = _MOST) -> Embedded:
     if total <= most:
         told = f"{plural(total, 'result')}, numbers to {_DIGITS} digits."
         return Embedded(_packed(results), told)
-    kept, told = whole(results), "results of the whole; those of segments"
+    kept, told = of_whole, "results of the whole; those of segments"
     if not 0 < kept.num_rows <= most:
         alarms = in_state(results, State.ALARM).num_rows
         kept = worst(results, most)

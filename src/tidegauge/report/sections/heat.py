@@ -14,13 +14,18 @@ import pyarrow.compute as pc
 from tidegauge.metrics.result import State
 from tidegauge.report.charts import HeatCell, Spec, heatmap
 from tidegauge.report.format import plural, quantity
-from tidegauge.report.sections.tables import in_state, segmented, whole, worst
+from tidegauge.report.sections.tables import in_state, segmented, worst
 from tidegauge.report.sections.tracks import moment
 
 _MOST_ROWS = 24
 _MOST_CELLS = 1600
 _MODEL = "(model)"
 _TOLD = 3
+#: What of a result is read here.
+_READ = [
+    "segment", "column", "metric", "value", "unit", "expected", "effect", "p_value",
+    "lower", "upper", "state", "n_current", "window_start", "window_end",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,14 @@ class HeatMap:
 
 
 def columns_by_window(results: pa.Table) -> HeatMap | None:
-    """Return which columns alarmed in which window; ``None`` where none did."""
-    rows = whole(results)
+    """Return which columns alarmed in which window; ``None`` where none did.
+
+    Parameters
+    ----------
+    results : pyarrow.Table
+        Of no segment.
+    """
+    rows = results.select(_READ)
     rows = rows.filter(pc.is_valid(rows["window_start"]))
     if not rows.num_rows:
         return None
@@ -59,7 +70,7 @@ def segment_maps(results: pa.Table, segments: Iterable[str]) -> list[HeatMap]:
     segments : iterable of str
         Names of the segment columns.
     """
-    rows = segmented(results)
+    rows = segmented(results.select(_READ))
     if not rows.num_rows:
         return []
     coded = rows["segment"].combine_chunks().dictionary_encode()
@@ -91,7 +102,7 @@ def _timed(rows: pa.Table, name: str, title: str) -> HeatMap | None:
     kept = ranked[:room]
     part = rows.filter(pc.is_in(rows["row"], pa.array(kept)))
     told = _worst_of(part, ["row", "window_start"])
-    counted = _counted(part, ["row", "window_start", "window_end"])
+    counted, silent = _speaking(_counted(part, ["row", "window_start", "window_end"]))
     cells = [
         HeatCell(
             one["row"],
@@ -104,7 +115,8 @@ def _timed(rows: pa.Table, name: str, title: str) -> HeatMap | None:
         )
         for one in counted
     ]
-    return HeatMap(title, heatmap(_in_order(cells, kept), rows=name), _rest(ranked, kept, name))
+    left_out = _rest(ranked, kept, name, silent)
+    return HeatMap(title, heatmap(_in_order(cells, kept), rows=name), left_out)
 
 
 def _crossed(rows: pa.Table, name: str) -> HeatMap | None:
@@ -119,6 +131,7 @@ def _crossed(rows: pa.Table, name: str) -> HeatMap | None:
     part = rows.filter(pc.is_in(rows["row"], pa.array(kept)))
     part = part.filter(pc.is_in(part["place"], pa.array(across)))
     told = _worst_of(part, ["row", "place"])
+    counted, silent = _speaking(_counted(part, ["row", "place"]))
     cells = [
         HeatCell(
             one["row"],
@@ -128,12 +141,12 @@ def _crossed(rows: pa.Table, name: str) -> HeatMap | None:
             records=one["records"],
             told=told.get((one["row"], one["place"]), ""),
         )
-        for one in _counted(part, ["row", "place"])
+        for one in counted
     ]
     order = {place: at for at, place in enumerate(across)}
     cells.sort(key=lambda cell: order[cell.column])
     spec = heatmap(_in_order(cells, kept), rows=name, columns="column")
-    return HeatMap(f"{name} by column", spec, _rest(ranked, kept, name))
+    return HeatMap(f"{name} by column", spec, _rest(ranked, kept, name, silent))
 
 
 def _loudest(rows: pa.Table, name: str) -> tuple[list[str], bool]:
@@ -206,12 +219,22 @@ def _in_order(cells: list[HeatCell], kept: list[str]) -> list[HeatCell]:
     return sorted(cells, key=lambda cell: order[cell.row])
 
 
-def _rest(ranked: list[str], kept: list[str], name: str) -> str:
-    if len(ranked) == len(kept):
-        return ""
+def _speaking(cells: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+    """Leave out rows that have too few records everywhere, and count them."""
+    heard = {one["row"] for one in cells if one["state"] != "too_few"}
+    left = {one["row"] for one in cells} - heard
+    return [one for one in cells if one["row"] in heard], len(left)
+
+
+def _rest(ranked: list[str], kept: list[str], name: str, silent: int) -> str:
     noun = "column" if name == "column" else f"value of {name}"
     many = "columns" if name == "column" else f"values of {name}"
-    return (
-        f"The {len(kept)} with most alarms of {plural(len(ranked), noun, many)}; "
-        "the others are in --json."
-    )
+    told = []
+    if len(ranked) > len(kept):
+        told.append(
+            f"The {len(kept)} with most alarms of {plural(len(ranked), noun, many)}; "
+            "the others are in --json."
+        )
+    if silent:
+        told.append(f"{plural(silent, noun, many)} left out: too few records everywhere.")
+    return " ".join(told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def in_state(results: pa.Table, state: State) -> pa.Table:
     return results.filter(pc.equal(results["state"], str(state)))
 
 
-def worst(results: pa.Table, most: int) -> pa.Table:
+def worst(results: pa.Table, most: int, apart: Sequence[str] = ()) -> pa.Table:
     """Return the alarms that least look like chance, the strongest first.
 
     Parameters
@@ -37,6 +37,9 @@ def worst(results: pa.Table, most: int) -> pa.Table:
     results : pyarrow.Table
     most : int
         How many at most.
+    apart : sequence of str
+        Names of columns of the table: of alarms that are alike in all of them only the
+        strongest is returned.
     """
     alarms = in_state(results, State.ALARM)
     if not alarms.num_rows:
@@ -44,8 +47,12 @@ def worst(results: pa.Table, most: int) -> pa.Table:
     chance = np.nan_to_num(_floats(alarms["p_value"]), nan=1.0)
     with np.errstate(all="ignore"):
         size = np.abs(_floats(alarms["effect"]) / _floats(alarms["expected"]))
-    order = np.lexsort((-np.nan_to_num(size, nan=0.0, posinf=1e9), chance))[:most]
-    return alarms.take(pa.array(order))
+    order = np.lexsort((-np.nan_to_num(size, nan=0.0, posinf=1e9), chance))
+    if apart:
+        keys = zip(*(alarms[name].to_pylist() for name in apart), strict=True)
+        seen = list(keys)
+        order = np.array(list({seen[at]: at for at in order[::-1]}.values())[::-1])
+    return alarms.take(pa.array(order[:most]))
 
 
 def as_results(rows: pa.Table) -> list[Result]:

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidegauge.metrics.result import Basis, Result, State
-from tidegauge.report.sections.tables import whole
 
 #: A metric of a column; ``""`` for the model itself.
 Key = tuple[str, str]
@@ -76,16 +75,15 @@ class Track:
 
 
 def tracks(results: pa.Table, wanted: Collection[Key]) -> dict[Key, Track]:
-    """Return the tracks of the wanted metrics, of no segment.
+    """Return the tracks of the wanted metrics.
 
     Parameters
     ----------
     results : pyarrow.Table
-        ``RESULT_SCHEMA``, of all windows and segments.
+        ``RESULT_SCHEMA``, of all windows and no segment.
     wanted : collection of (column, metric)
     """
-    rows = whole(results)
-    rows = rows.filter(pc.is_valid(rows["window_start"]))
+    rows = results.filter(pc.is_valid(results["window_start"]))
     rows = rows.filter(pc.is_in(rows["metric"], pa.array(sorted({one[1] for one in wanted}))))
     names = sorted({one[0] for one in wanted})
     rows = rows.set_column(1, "column", pc.fill_null(rows["column"], ""))
