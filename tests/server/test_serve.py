@@ -10,6 +10,7 @@ import pytest
 from harness import Api, Process, records
 
 from tidegauge.errors import BadInput
+from tidegauge.server.serve import listen
 from tidegauge.server.settings import Settings, variable
 
 
@@ -76,3 +77,9 @@ def test_every_setting_says_what_it_is(name: str) -> None:
     description = Settings.model_fields[name].description or ""
     assert description.endswith(".") and len(description) > 20
     assert variable(name) == f"TIDEGAUGE_{name.upper()}"
+
+
+def test_small_answers_are_sent_at_once() -> None:
+    listener = listen("127.0.0.1", 0)
+    assert listener.proto == socket.IPPROTO_TCP, "asyncio would leave Nagle's delay on"
+    listener.close()

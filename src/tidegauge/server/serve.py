@@ -101,10 +101,12 @@ def listen(host: str, port: int) -> socket.socket:
     >>> listener.close()
     """
     try:
-        family, _, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Named as TCP: only then does asyncio send small answers at once (TCP_NODELAY), rather
+        # than after the 40 ms that the other side may take to acknowledge the part before.
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise _no_address(host, port, error) from None
     try:
