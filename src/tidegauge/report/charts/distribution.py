@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from tidegauge.profile.layout import OTHER
 from tidegauge.report.charts.ink import ink
 from tidegauge.report.charts.spec import (
     MOMENT,
@@ -72,17 +73,19 @@ def merged(histogram: Histogram, most: int = _MOST_LABELS) -> Histogram:
     Examples
     --------
     >>> merged(Histogram((), ("a", "b", "c"), (0.6, 0.3, 0.1), (0.6, 0.1, 0.3)), most=2).labels
-    ('a', 'other (2 values)')
+    ('a', '(other): 2 values')
     """
     if len(histogram.labels) <= most:
         return histogram
+    labels = histogram.labels
     sizes = [max(r, c) for r, c in zip(histogram.reference, histogram.current, strict=True)]
-    largest = sorted(range(len(sizes)), key=lambda at: -sizes[at])[: most - 1]
-    kept = sorted(largest)
-    rest = set(range(len(sizes))) - set(kept)
+    named = [at for at in range(len(labels)) if labels[at] != OTHER]
+    kept = sorted(sorted(named, key=lambda at: -sizes[at])[: most - 1])
+    rest = [at for at in range(len(labels)) if at not in kept]
+    name = OTHER if OTHER in labels else f"{OTHER}: {len(rest)} values"
     return Histogram(
         (),
-        (*(histogram.labels[at] for at in kept), f"other ({len(rest)} values)"),
+        (*(labels[at] for at in kept), name),
         (*(histogram.reference[at] for at in kept), sum(histogram.reference[at] for at in rest)),
         (*(histogram.current[at] for at in kept), sum(histogram.current[at] for at in rest)),
     )

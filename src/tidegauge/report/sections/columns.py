@@ -194,7 +194,8 @@ def column_groups(data: ReportData, of_whole: pa.Table) -> list[ColumnGroup]:
     rows: dict[str, list[ColumnRow]] = {key: [] for key, *_ in _GROUPS}
     grouped = [(group_of(column, harmless), at, column) for at, column in enumerate(data.columns)]
     for group, at, column in sorted(grouped, key=lambda one: one[0] != "harm"):
-        track = over.get((column.name, column.headline.metric)) if column.headline else None
+        head = leading(column)
+        track = over.get((column.name, head.metric)) if head else None
         cost = len(track.starts) * 2 if track else 0
         full = track is not None and cost <= budget and group in ("harm", "drift")
         budget -= cost if full else 0
@@ -209,7 +210,7 @@ def column_groups(data: ReportData, of_whole: pa.Table) -> list[ColumnGroup]:
 def _tracks(data: ReportData, of_whole: pa.Table) -> dict[Key, Track]:
     if not data.window:
         return {}
-    wanted = {(one.name, one.headline.metric) for one in data.columns if one.headline}
+    wanted = {(one.name, head.metric) for one in data.columns if (head := leading(one))}
     alarmed = [one.name for one in data.columns if state_of(one) == "alarm"]
     wanted |= {(name, level) for name in alarmed for level in _LEVELS}
     return tracks(of_whole, wanted)
