@@ -165,3 +165,12 @@ def test_records_are_taken_while_a_baseline_is_made(api: Api) -> None:
     answers = [api.post("predictions", json=records(1)).status_code for _ in range(5)]
     making.join()
     assert answers == [202] * 5
+
+
+def test_a_score_that_the_baseline_did_not_have_is_a_score_once_it_comes(api: Api) -> None:
+    training = frame(300, label=LABELS).drop_columns(["score"])
+    api.post("baselines", content=write_arrow(training), headers={"Content-Type": ARROW})
+    assert api.post("predictions", json=records(2)).json()["accepted"] == 2
+    roles = {c["name"]: c["role"] for c in api.get("schema")["columns"]}
+    assert roles["score"] == "score"
+    assert api.record("p1")["score"] == 0.01

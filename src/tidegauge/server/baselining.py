@@ -29,7 +29,7 @@ from tidegauge.profile import Baseline
 from tidegauge.profile.layout import to_datetime
 from tidegauge.profile.profile import ROWS
 from tidegauge.schema import Role, Schema, arrow_schema, infer_schema
-from tidegauge.server.receiving import with_essentials, with_label
+from tidegauge.server.growing import with_essentials, with_label
 
 if TYPE_CHECKING:
     from tidegauge.server.runtime import Model, Runtime

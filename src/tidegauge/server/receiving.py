@@ -8,28 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 import orjson
 import pyarrow as pa
 
-from tidegauge.errors import BadInput, EmptyInput, NotFound, SchemaMismatch
+from tidegauge.errors import BadInput, Conflict, EmptyInput, NotFound, SchemaMismatch
 from tidegauge.ingest import (
     Checked,
     Parsed,
     check_labels,
     check_records,
-    label_column,
     parse,
     schema_of_records,
 )
-from tidegauge.ingest.first_records import as_table
 from tidegauge.ingest.sources import open_source
 from tidegauge.lake.entries import Entry, JournalRequest, Receipt
-from tidegauge.schema import Column, ColumnType, Role, Schema, infer_schema
+from tidegauge.schema import Column, ColumnType, Role, Schema
 from tidegauge.server.bodies import unpacked
+from tidegauge.server.growing import with_label, with_later_columns, with_task
 
 if TYPE_CHECKING:
     from tidegauge.server.known import Model
@@ -126,6 +126,11 @@ def _predictions(
     if model is None:
         model, checked = _first(runtime, post, parsed)
     else:
+        grown = with_later_columns(model.schema, parsed)
+        if grown is not model.schema and runtime.settings.infer_schemas:
+            # Where the lake has another type under such a name, it stays an unknown column.
+            with suppress(Conflict):
+                model = runtime.put_schema(post.project, post.model, grown)
         checked = _check(post, parsed, model.schema)
     time = model.schema.role(Role.TIMESTAMP)
     name = "timestamp" if time is None else time.name
@@ -170,7 +175,7 @@ def _labels(runtime: Runtime, post: Post, parsed: Parsed) -> tuple[Checked, Lite
             code="unknown_model",
         )
     schema = model.schema
-    told = with_label(_task_from(schema, parsed))
+    told = with_label(with_task(schema, parsed))
     if told != schema:
         schema = runtime.put_schema(post.project, post.model, told).schema
     checked = check_labels(parsed, schema, now=datetime.now(UTC))
@@ -279,47 +284,3 @@ def _some(names: Sequence[str]) -> str:
 def _closest(column: Column, names: Sequence[str], schema: Schema) -> str:
     others = Schema(tuple(Column(n, ColumnType.TEXT) for n in names if n not in schema))
     return others.hint(column.name)
-
-
-def with_label(schema: Schema) -> Schema:
-    """Return a schema with a column for the labels to come, where the task tells what they are.
-
-    Examples
-    --------
-    >>> from tidegauge.schema import Task
-    >>> with_label(Schema((), Task.REGRESSION)).names
-    ('label',)
-    """
-    if schema.task is None or schema.role(Role.LABEL) is not None or "label" in schema:
-        return schema
-    return replace(schema, columns=(*schema.columns, label_column(schema)))
-
-
-def with_essentials(schema: Schema) -> Schema:
-    """Return a schema with the columns that every record has, where a sample did not have them.
-
-    Examples
-    --------
-    >>> with_essentials(Schema(())).names
-    ('prediction_id', 'timestamp')
-    """
-    missing = [
-        Column(role.value, kind, role)
-        for role, kind in (
-            (Role.PREDICTION_ID, ColumnType.TEXT),
-            (Role.TIMESTAMP, ColumnType.DATETIME),
-        )
-        if schema.role(role) is None and role.value not in schema
-    ]
-    return replace(schema, columns=(*missing, *schema.columns))
-
-
-def _task_from(schema: Schema, parsed: Parsed) -> Schema:
-    """Tell the task of a model from its first labels, where nothing told it before."""
-    if schema.task is not None or schema.role(Role.LABEL) is not None:
-        return schema
-    table = as_table(parsed)
-    if "label" not in table.column_names or not table.num_rows:
-        return schema
-    seen = infer_schema(table.select(["label"]))
-    return replace(schema, task=seen.task, positive=seen.positive)

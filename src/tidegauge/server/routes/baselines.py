@@ -83,13 +83,13 @@ async def post_baseline(
     try:
         with runtime.intake.admit():
             await save_body(request, limit, path)
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(
-            runtime.heavy_workers,
-            _set_once,
-            *(runtime, project, model, path, limit),
-            *(content_type, request.headers.get("content-encoding"), idempotency_key),
-        )
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(
+                runtime.heavy_workers,
+                _set_once,
+                *(runtime, project, model, path, limit),
+                *(content_type, request.headers.get("content-encoding"), idempotency_key),
+            )
     finally:
         path.unlink(missing_ok=True)
     return Response(answer, 201, media_type="application/json")
