@@ -54,4 +54,3 @@ class DeltaSource:
                 yield from rebatch(plain_texts(pa.Table.from_batches([batch])))
         except (deltalake.exceptions.DeltaError, pa.ArrowException, OSError) as error:
             raise UnreadableSource(f"{self.path} cannot be scanned: {error}") from error
-

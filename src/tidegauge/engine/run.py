@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+
+import pyarrow as pa
 
 from tidegauge.engine.source import Source
 from tidegauge.profile import Layout, Profile, Profiler, Survey
@@ -15,18 +17,36 @@ from tidegauge.schema import Schema
 #: Called with the number of rows just read.
 Progress = Callable[[int], None]
 
+_THREADS = max(2, os.cpu_count() or 2)
+
 
 def _quiet(rows: int) -> None:
     del rows
 
 
+def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Read one batch ahead, in a thread, while the one before is worked on.
+
+    Examples
+    --------
+    >>> [b.num_rows for b in ahead(iter(pa.table({"x": [1, 2]}).to_batches(1)))]
+    [1, 1]
+    """
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        waiting = reader.submit(next, batches, None)
+        while (batch := waiting.result()) is not None:
+            waiting = reader.submit(next, batches, None)
+            yield batch
+
+
 def survey_source(source: Source, schema: Schema, *, progress: Progress = _quiet) -> Survey:
     """Look once over a baseline's rows."""
-    survey = Survey(schema)
     held = set(source.arrow_schema().names)
-    for batch in source.batches([name for name in survey.columns if name in held]):
-        survey.update(batch)
-        progress(batch.num_rows)
+    with ThreadPoolExecutor(max_workers=_THREADS) as executor:
+        survey = Survey(schema, executor=executor)
+        for batch in ahead(source.batches([name for name in survey.columns if name in held])):
+            survey.update(batch)
+            progress(batch.num_rows)
     return survey
 
 
@@ -41,9 +61,9 @@ def profile_source(
     """Profile all rows of a source."""
     held = set(source.arrow_schema().names)
     columns = [c.name for c in layout.schema if c.name in held]
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 2)) as executor:
+    with ThreadPoolExecutor(max_workers=_THREADS) as executor:
         profiler = Profiler(layout, width, sample=sample, executor=executor)
-        for batch in source.batches(columns):
+        for batch in ahead(source.batches(columns)):
             profiler.update(batch)
             progress(batch.num_rows)
         return profiler.finish()

@@ -37,6 +37,11 @@ class Cells:
     segments: int
     groups: tuple[tuple[int, int, NDArray[np.int64]], ...] = ()
 
+    @property
+    def single(self) -> bool:
+        """Whether all rows belong into one cell."""
+        return self.window is None and self.segments == 1
+
     def take(self, rows: NDArray[np.int64]) -> Cells:
         """Return the cells of some rows of the batch."""
         return Cells(
@@ -84,7 +89,7 @@ class Cells:
         -------
         (w, segment) float64
         """
-        if self.window is None and not self.groups:
+        if self.single:
             out = np.zeros((1, self.segments))
             out[0, 0] = values.sum()
             return out
@@ -115,7 +120,7 @@ class Cells:
         high = np.full((w, self.segments), -np.inf)
         if values.size == 0:
             return low, high
-        if self.window is None and not self.groups:
+        if self.single:
             low[0, 0], high[0, 0] = values.min(), values.max()
             return low, high
         for first, size, segment in self.groups:

@@ -13,6 +13,7 @@ from tidegauge.profile.bins import Bins, CategoryBins, NumericBins
 from tidegauge.profile.cells import Cells
 from tidegauge.profile.distinct import REGISTERS, registers
 from tidegauge.profile.hashing import hash_strings
+from tidegauge.profile.ordered import ordered_arrays
 from tidegauge.profile.values import numbers, plain, rows_of
 
 Arrays = dict[str, NDArray[Any]]
@@ -48,6 +49,10 @@ def column_arrays(
 
 def _numeric(column: pa.Array, bins: NumericBins, cells: Cells, zone: str | None) -> Arrays:
     values, errors = numbers(column, zone)
+    if cells.single:
+        out = ordered_arrays(values, bins, centre(bins))
+        unread = np.array([[len(errors)]])
+        return {**out, "missing": out["missing"] - unread, "type_errors": unread}
     codes = bins.codes(values)
     size = bins.size
     counts = cells.histogram(codes, size + 2)
@@ -68,27 +73,13 @@ def _numeric(column: pa.Array, bins: NumericBins, cells: Cells, zone: str | None
         "missing": counts[:, :, size] - type_errors,
         "infinite": counts[:, :, size + 1],
         "type_errors": type_errors,
-        "registers": _value_registers(
-            held, codes if finite is None else codes[finite], bins, inner
-        ),
+        "registers": _registers((held + 0.0).view(np.uint64), inner),
     }
 
 
 def centre(bins: NumericBins) -> float:
     """Return the value about which squares are summed, so that they do not cancel."""
     return float(bins.edges[len(bins.edges) // 2])
-
-
-def _value_registers(
-    values: NDArray[np.float64], codes: NDArray[np.int32], bins: NumericBins, cells: Cells
-) -> NDArray[np.uint8]:
-    """Registers of numbers; where each is one of few known values, of those that occur."""
-    if bins.exact and cells.window is None:
-        known = np.append(bins.edges, np.nan)
-        if np.array_equal(known[codes], values):
-            occurring = np.flatnonzero(np.bincount(codes, minlength=1))
-            return registers((known[occurring] + 0.0).view(np.uint64))[None]
-    return _registers((values + 0.0).view(np.uint64), cells)
 
 
 def _categorical(column: pa.Array, bins: CategoryBins, cells: Cells) -> Arrays:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Executor
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ EDGE_ROWS = 100_000
 SEGMENT_VALUES = 20
 #: Classes of a multiclass model that are told apart; those that have scores come first.
 CLASSES = 100
-_COUNTED = 20_000
+_COUNTED = 5_000
 _VOCABULARY = 262_144
 _UNBINNED = frozenset({Role.PREDICTION_ID, Role.TRACE_ID, Role.TAG, Role.TIMESTAMP, Role.VERSION})
 
@@ -35,6 +36,8 @@ class Survey:
     schema : Schema
     segments : int
         Values of a segment column that get an axis of their own.
+    executor : concurrent.futures.Executor, optional
+        Columns of a batch are looked at side by side on it.
 
     Examples
     --------
@@ -45,7 +48,14 @@ class Survey:
     [1.0, 1.0, 2.0]
     """
 
-    def __init__(self, schema: Schema, segments: int = SEGMENT_VALUES) -> None:
+    def __init__(
+        self,
+        schema: Schema,
+        segments: int = SEGMENT_VALUES,
+        *,
+        executor: Executor | None = None,
+    ) -> None:
+        self._executor = executor
         self.schema = schema
         self.segment_values = segments
         self.rows = 0
@@ -82,10 +92,17 @@ class Survey:
         self.rows += n
         picked = np.flatnonzero(place < self._keep)
         self._places.append(place[picked])
-        for name, held in self._numeric.items():
-            held.update(column_of(batch, name), picked, self._zone(name))
-        for name, words in self._words.items():
-            words.update(column_of(batch, name))
+
+        def look(name: str) -> None:
+            column = column_of(batch, name)
+            if name in self._numeric:
+                self._numeric[name].update(column, picked, self._zone(name))
+            if name in self._words:
+                self._words[name].update(column)
+
+        names = [*self._numeric, *self._words]
+        for _ in self._executor.map(look, names) if self._executor else map(look, names):
+            pass
         while sum(len(p) for p in self._places) > 2 * EDGE_ROWS:
             self._thin()
 
