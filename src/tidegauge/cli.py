@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -120,17 +120,26 @@ def schema(
 
 @app.command()
 def serve(
-    data: Annotated[Path, typer.Option(help="Folder for journal, lake and catalog.")] = Path(
-        "tidegauge-data"
-    ),
-    port: Annotated[int, typer.Option(help="Port; 0 for any free one.")] = 8420,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder for journal, lake and catalog.  [default: tidegauge-data]"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 for any free one.  [default: 8420]")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")
+    ] = None,
 ) -> None:
-    """Run the server: API, pages, scheduler. Stops cleanly on Ctrl-C."""
+    """Run the server: API, pages, scheduler. Stops cleanly on Ctrl-C.
+
+    Every setting is also an environment variable, such as TIDEGAUGE_WINDOW=6h.
+    """
     from tidegauge.server.serve import serve as run
     from tidegauge.server.settings import Settings
 
-    run(Settings.load(data=data, port=port, host=host))
+    given: dict[str, Any] = {"data": data, "port": port, "host": host}
+    run(Settings.load(**{name: value for name, value in given.items() if value is not None}))
 
 
 @app.command()

@@ -180,6 +180,17 @@ def test_an_unknown_segment_column_is_refused_with_a_hint() -> None:
         tg.compare(frame(1), frame(2), segments=["color"])
 
 
+def test_a_segment_column_of_numbers_without_end_is_refused() -> None:
+    with pytest.raises(tg.BadInput, match="'age' is numeric, and segments"):
+        tg.compare(frame(1), frame(2), segments=["age"])
+
+
+def test_a_segment_column_of_few_whole_numbers_is_taken_as_categories() -> None:
+    sides = [frame(seed).assign(floor=lambda f: f.index % 3) for seed in (1, 2)]
+    table = tg.compare(*sides, segments=["floor"]).to_frame()
+    assert {json.loads(s)["floor"] for s in table["segment"].dropna()} >= {"0", "1", "2"}
+
+
 def test_nothing_is_left_behind_when_a_report_cannot_be_written(tmp_path: Path) -> None:
     report = tg.compare(frame(1), frame(2))
     for name in ("r.pdf", "nowhere/r.html"):

@@ -19,16 +19,35 @@ _SEEN = 20_000
 _OPTIONAL = frozenset({Role.LABEL, Role.OUTCOME, Role.WEIGHT, Role.TAG, Role.TRACE_ID})
 
 
-def schema_of(given: Schema | str | os.PathLike[str] | None, source: Source) -> Schema:
-    """Return the schema that was given, or what the source's first rows suggest."""
+def schema_of(
+    given: Schema | str | os.PathLike[str] | None, source: Source, segments: Iterable[str] = ()
+) -> Schema:
+    """Return the schema that was given, or what the source's first rows suggest.
+
+    Raises
+    ------
+    BadInput
+        If a column to segment by has too many values to be one.
+    """
     if isinstance(given, Schema):
-        return given
-    if given is not None:
-        return load_schema(Path(given))
-    table = head(source, _SEEN)
-    if len(table) == 0:
-        raise EmptyInput(f"{source.name} has no rows; a reference needs some")
-    return infer_schema(table)
+        known = given
+    elif given is not None:
+        known = load_schema(Path(given))
+    else:
+        table = head(source, _SEEN)
+        if len(table) == 0:
+            raise EmptyInput(f"{source.name} has no rows; a reference needs some")
+        known = infer_schema(table, segments=tuple(segments))
+    known = known.with_segments(segments)
+    for name in known.segments:
+        if known[name].type not in (ColumnType.CATEGORICAL, ColumnType.BOOLEAN):
+            raise BadInput(
+                f"column {name!r} is {known[name].type.value}, and segments are made of the values "
+                "of a categorical column; group its values first, or call it categorical in a "
+                "schema",
+                code="bad_segment",
+            )
+    return known
 
 
 def checked_segments(segments: Iterable[str], source: Source) -> list[str]:

@@ -94,7 +94,7 @@ def compare(
         open_source(reference, _name(reference, "reference")),
         open_source(current, _name(current, "current")),
     )
-    known = schema_of(schema, first).with_segments(checked_segments(segments, first))
+    known = schema_of(schema, first, checked_segments(segments, first))
     known, notes = fit(known, first, second)
     if width is not None and known.role(Role.TIMESTAMP) is None:
         raise BadInput(
