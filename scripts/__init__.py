@@ -1,0 +1,1 @@
+"""Small programs that write what the repository keeps: pages, pinned versions."""
