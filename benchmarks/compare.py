@@ -72,12 +72,12 @@ def against_peers() -> Iterator[Figure]:
         figure = kept(peer)
         if figure is None:
             continue
-        scale = low.seconds / figure.floor_seconds
+        here = figure.seconds_here(low)
         evidence = (
-            f"{figure.seconds:.0f} s, {figure.peak_bytes / MB:,.0f} MB on {figure.date}, "
-            f"× {scale:.2f} (floor now / then); {shown(own)}"
+            f"{here:.0f} s here (then {figure.cpu_seconds:.0f} s of processor in "
+            f"{figure.seconds:.0f} s), {figure.peak_bytes / MB:,.0f} MB; {shown(own)}"
         )
-        ratio = figure.seconds * scale / own.seconds
+        ratio = here / own.seconds
         name = f"{peer.name} {peer.version} time / ours"
         yield Figure(name, evidence, ratio, "×", peer.at_least, at_least=True)
 
@@ -158,8 +158,8 @@ def main() -> int:
         console.print(f"[yellow]The machine was busy (load above {BUSY:g}): measure again.[/]")
     if "peers" in options.only:
         console.print(
-            "A peer ran once, when and where peers.json tells; its time is carried over to here "
-            "in proportion to the floor, which was taken in the same run then and now."
+            "A peer ran once, when and where peers.json tells. Its processor time is carried over "
+            "to here in proportion to the floor's, which was taken in the same run then and now."
         )
     return 1 if options.strict and not all(f.reached for f in figures) else 0
 

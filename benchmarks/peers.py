@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.commands import floor, make_data
 from benchmarks.datasets import CACHE, CURRENT, REFERENCE
-from benchmarks.measure import Run, run
+from benchmarks.measure import Run, median, run
 
 KEPT = Path(__file__).with_name("peers.json")
 
@@ -78,6 +77,7 @@ class Kept:
     cpu_seconds: float
     peak_bytes: int
     floor_seconds: float
+    floor_cpu_seconds: float
     floor_duckdb: str
     load_before: float
     load_after: float
@@ -87,6 +87,15 @@ class Kept:
     python: str
     packages: str
     date: str
+
+    def seconds_here(self, floor_now: Run) -> float:
+        """What the peer would take on this machine, were it idle.
+
+        Processor time is carried over in proportion to the floor's, as neither depends on what
+        else a machine does. Where the peer was slowed by other load, this is less than it took.
+        """
+        idle = min(self.seconds, self.cpu_seconds)
+        return idle * floor_now.cpu_seconds / self.floor_cpu_seconds
 
 
 def kept(peer: Peer) -> Kept | None:
@@ -118,6 +127,7 @@ def measure(peer: Peer) -> Kept:
     took: Run = run([*command, str(REFERENCE.path), str(CURRENT.path), str(report)])
     load_after = os.getloadavg()[0]
     floors += [floor(REFERENCE, CURRENT) for _ in range(3)]
+    low = median(floors)
     return Kept(
         peer=peer.name,
         version=peer.version,
@@ -126,7 +136,8 @@ def measure(peer: Peer) -> Kept:
         seconds=round(took.seconds, 1),
         cpu_seconds=round(took.cpu_seconds, 1),
         peak_bytes=took.peak_bytes,
-        floor_seconds=round(statistics.median(f.seconds for f in floors), 3),
+        floor_seconds=round(low.seconds, 3),
+        floor_cpu_seconds=round(low.cpu_seconds, 3),
         floor_duckdb=importlib.metadata.version("duckdb"),
         load_before=round(load_before, 2),
         load_after=round(load_after, 2),
