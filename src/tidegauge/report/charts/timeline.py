@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from tidegauge.metrics.result import Basis, Result
+from tidegauge.report.charts.happenings import TimeMark, shades, strips
 from tidegauge.report.charts.ink import ink
 from tidegauge.report.charts.spec import (
     COUNT,
@@ -39,34 +38,6 @@ _TAKEN = {
     "s": "state",
     "k": "basis",
 }
-
-
-@dataclass(frozen=True)
-class TimeMark:
-    """Something that happened, drawn on a time axis.
-
-    Parameters
-    ----------
-    kind : str
-        ``incident`` (shaded, in the colour of its tone), ``baseline`` (a shaded region) or
-        ``version`` (a line, also for deployments and baseline changes).
-    start : datetime
-    end : datetime or None
-        ``None`` for a moment, or for what is still going on.
-    label : str
-        What the hover says.
-    href : str or None
-        Where a click leads.
-    tone : str
-        Of an incident: ``alarm`` or ``warning``.
-    """
-
-    kind: str
-    start: datetime
-    end: datetime | None = None
-    label: str = ""
-    href: str | None = None
-    tone: str = "alarm"
 
 
 def timeline(
@@ -117,7 +88,7 @@ def timeline(
     if second:
         layers.append(_other(second, names[1]))
     layers += _lines(rows, title, unit, names[0], brush)
-    layers += _strips(rows, marks)
+    layers += strips(marks, rows[-1]["b"] if rows else None)
     domain = {"domain": [low, high], "nice": True, "zero": zero} if high > low else {"zero": zero}
     axis = {"title": titled(title, unit), "format": ".3~p"} if unit == "share" else None
     for layer in layers:
@@ -184,29 +155,8 @@ def _backdrop(
     rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark], low: float, high: float
 ) -> list[dict[str, Any]]:
     layers: list[dict[str, Any]] = []
-    shaded = [mark for mark in marks if mark.kind in ("baseline", "incident")]
-    if shaded:
-        scale = {
-            "domain": ["baseline", "alarm", "warning"],
-            "range": [ink("baseline"), ink("alarm"), ink("warning")],
-        }
-        layers.append(
-            {
-                "data": {"values": [_mark_row(mark, rows) for mark in shaded]},
-                "mark": {"type": "rect"},
-                "encoding": {
-                    "x": time_axis("a"),
-                    "x2": {"field": "b"},
-                    "y": {"datum": low},
-                    "y2": {"datum": high},
-                    "fill": {"field": "tone", "type": "nominal", "scale": scale, "legend": None},
-                    "opacity": {
-                        "condition": {"test": "datum.tone != 'baseline'", "value": 0.09},
-                        "value": 1,
-                    },
-                },
-            }
-        )
+    last = rows[-1]["b"] if rows else None
+    layers += shades(marks, "baseline", last, low, high)
     bounded = any("l" in row or "u" in row for row in rows)
     if bounded:
         layers.append(
@@ -232,7 +182,7 @@ def _backdrop(
                 "encoding": {"y": _value("e")},
             }
         )
-    return layers
+    return [*layers, *shades(marks, "incident", last, low, high)]
 
 
 def _lines(
@@ -357,78 +307,3 @@ def _other(results: Sequence[Result], name: str) -> dict[str, Any]:
         "mark": {"type": "line", "stroke": ink("referenceLine"), "strokeWidth": 1.4},
         "encoding": {"y": _value("v")},
     }
-
-
-def _strips(rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark]) -> list[dict[str, Any]]:
-    """Incidents again as a strip on top, to hover and click; versions as lines with a name."""
-    layers: list[dict[str, Any]] = []
-    incidents = [_mark_row(mark, rows) for mark in marks if mark.kind == "incident"]
-    if incidents:
-        layers.append(
-            {
-                "data": {"values": incidents},
-                "mark": {"type": "rect", "cursor": "pointer"},
-                "encoding": {
-                    "x": time_axis("a"),
-                    "x2": {"field": "b"},
-                    "y": {"value": 0},
-                    "y2": {"value": 6},
-                    "fill": {
-                        "condition": {
-                            "test": "datum.tone == 'warning'",
-                            **_as_value("warning"),
-                        },
-                        **_as_value("alarm"),
-                    },
-                    "href": {"field": "href"},
-                    "tooltip": [{"field": "label", "title": "incident"}],
-                },
-            }
-        )
-    moments = [_mark_row(mark, rows) for mark in marks if mark.kind == "version"]
-    if moments:
-        where = {"data": {"values": moments}}
-        tip = [{"field": "label", "title": "what happened"}]
-        layers.append(
-            {
-                **where,
-                "mark": {"type": "rule", "stroke": ink("expected"), "strokeWidth": 1},
-                "encoding": {"x": time_axis("a"), "tooltip": tip},
-            }
-        )
-        layers.append(
-            {
-                **where,
-                "mark": {
-                    "type": "text",
-                    "align": "left",
-                    "baseline": "top",
-                    "dx": 4,
-                    "dy": 8,
-                    "fill": ink("text"),
-                    "limit": 110,
-                },
-                "encoding": {
-                    "x": time_axis("a"),
-                    "y": {"value": 0},
-                    "text": {"field": "label"},
-                    "href": {"field": "href"},
-                    "tooltip": tip,
-                },
-            }
-        )
-    return layers
-
-
-def _mark_row(mark: TimeMark, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    start = millis(mark.start)
-    last = rows[-1]["b"] if rows else start
-    row: dict[str, Any] = {
-        "tone": "baseline" if mark.kind == "baseline" else mark.tone,
-        "a": start,
-        "b": millis(mark.end) if mark.end else max(last, start),
-        "label": mark.label,
-    }
-    if mark.href:
-        row["href"] = mark.href
-    return row
