@@ -31,7 +31,7 @@ class Lane:
     gutter: int = 40
     link: str = ""
 
-    def hold(self, spec: Spec, title: str = "") -> Spec:
+    def hold(self, spec: Spec, title: str = "", most: float | None = None) -> Spec:
         """Return a chart over time as it stands on this axis.
 
         Parameters
@@ -39,6 +39,8 @@ class Lane:
         spec : dict
         title : str
             Of the value axis, where the chart's own is too long.
+        most : float, optional
+            What no value can pass: the axis is not labelled beyond it, if there is room on top.
 
         Examples
         --------
@@ -58,6 +60,9 @@ class Lane:
             if encoding.get("y", {}).get("axis") is not None:
                 encoding["y"]["axis"] |= {"minExtent": self.gutter, "maxExtent": self.gutter}
                 encoding["y"]["axis"] |= {"title": title} if title else {}
+                if most is not None:
+                    beyond = f"datum.value > {most * 1.0001!r} ? '' : datum.label"
+                    encoding["y"]["axis"]["labelExpr"] = beyond
             if self.link and any(one.get("name") == "hover" for one in part.get("params", ())):
                 part.setdefault("transform", []).append(_address(self.link))
                 part["encoding"]["href"] = {"field": "h", "type": "nominal"}

@@ -1,0 +1,277 @@
+"""The page of a column: what happened to this input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from tidegauge.catalog.tables import Incident
+from tidegauge.metrics.registry import Family, all_metrics
+from tidegauge.metrics.result import Result
+from tidegauge.profile.layout import to_datetime, to_micros
+from tidegauge.report.charts import Spec, distribution, quantile_ribbon, timeline
+from tidegauge.report.data import Histogram
+from tidegauge.report.format import interval, number, plural, quantity, share
+from tidegauge.schema import Column, ColumnType
+from tidegauge.server.pages.asked import read_time
+from tidegauge.server.pages.history import History
+from tidegauge.server.pages.lines import Line
+from tidegauge.server.pages.marks import marks_of
+from tidegauge.server.pages.model import Drawn, held_by, lane_of
+from tidegauge.server.pages.verdict import Verdict
+
+ALL = "all"
+_LEVELS = ("p05", "p25", "median", "p75", "p95")
+_ALWAYS = ("missing_share",)
+_OTHERS = ("unseen_share", "type_error_share", "out_of_range_share")
+_HEIGHT, _LANE = 150, 80
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The window whose distribution is drawn.
+
+    Parameters
+    ----------
+    start, end : datetime
+    why : str
+        ``worst``, ``newest``, ``asked`` or ``all`` for the whole range.
+    before, after : datetime or None
+        Start of the windows beside it.
+    worst, newest : datetime
+    """
+
+    start: datetime
+    end: datetime
+    why: str
+    before: datetime | None
+    after: datetime | None
+    worst: datetime
+    newest: datetime
+
+    @property
+    def words(self) -> str:
+        """The window, or the range, as people say it."""
+        return interval(self.start, self.end)
+
+
+@dataclass(frozen=True)
+class ColumnView:
+    """What the page shows.
+
+    Parameters
+    ----------
+    column : Column
+    verdict : Verdict
+    headline : Result or None
+        Its judged drift in the chosen window.
+    chosen : Chosen or None
+    lanes : tuple of Drawn
+    results : tuple of Result
+        All metrics in the chosen window, those judged first.
+    incidents : sequence of Incident
+        Those of the range that hold the column.
+    impact : float or None
+        How far its drift alone would have moved the mean score, at its largest.
+    """
+
+    column: Column
+    verdict: Verdict
+    headline: Result | None
+    chosen: Chosen | None
+    lanes: tuple[Drawn, ...]
+    results: tuple[Result, ...]
+    incidents: Sequence[Incident]
+    impact: float | None
+
+
+def column_view(history: History, name: str) -> ColumnView:
+    """Put the page of a column together."""
+    column = history.model.schema[name]
+    lines = {
+        metric: history.line(metric, name)
+        for metric, held, segment in history.chapter.keys
+        if held == name and segment == history.asked.segment_json
+    }
+    lines = {metric: line for metric, line in lines.items() if len(line)}
+    drift = _judged_drift(lines)
+    chosen = chosen_window(history, drift or next(iter(lines.values()), None))
+    incidents = [one for one in history.within if name in one.evidence.get("columns", ())]
+    impacts = [one.evidence.get("impact", {}).get(name) for one in incidents]
+    known = [float(moved) for moved in impacts if moved is not None]
+    return ColumnView(
+        column,
+        _verdict(name, drift, lines, incidents),
+        None if drift is None or chosen is None else drift.at(chosen.start),
+        chosen,
+        tuple(_lanes(history, column, drift, lines)),
+        _results(lines, chosen),
+        incidents,
+        max(known, key=abs, default=None),
+    )
+
+
+def _judged_drift(lines: dict[str, Line]) -> Line | None:
+    known = all_metrics()
+    for name, line in lines.items():
+        if name in known and known[name].family is Family.DRIFT and known[name].judged:
+            return line
+    return None
+
+
+def chosen_window(history: History, line: Line | None) -> Chosen | None:
+    """Return the window whose distribution is shown: as asked, else the worst, else the newest."""
+    if line is None or not len(line):
+        return None
+    width = history.span.width
+    newest = to_datetime(int(line.starts[-1]))
+    place = line.worst()
+    alarmed = bool(line.alarms.any())
+    worst = newest if place is None or not alarmed else to_datetime(int(line.starts[place]))
+    asked = history.asked.window
+    if asked == ALL:
+        span = history.span
+        return Chosen(span.start, span.end, ALL, None, None, worst, newest)
+    start, why = (worst, "worst") if alarmed else (newest, "newest")
+    at = np.searchsorted(line.starts, _micros(asked)) if asked else None
+    if at is not None:
+        start, why = to_datetime(int(line.starts[min(int(at), len(line) - 1)])), "asked"
+    here = int(np.searchsorted(line.starts, _micros(start.isoformat())))
+    before = to_datetime(int(line.starts[here - 1])) if here > 0 else None
+    after = to_datetime(int(line.starts[here + 1])) if here + 1 < len(line) else None
+    return Chosen(start, start + width, why, before, after, worst, newest)
+
+
+def _micros(text: str) -> int:
+    moment = read_time(text, "window")
+    assert moment is not None
+    return to_micros(moment)
+
+
+def _verdict(
+    name: str, drift: Line | None, lines: dict[str, Line], incidents: Sequence[Incident]
+) -> Verdict:
+    severities = {one.severity for one in incidents}
+    state = "alarm" if "critical" in severities else "warning" if "warning" in severities else "ok"
+    lost = [line for metric, line in lines.items() if line.alarms.any() and line is not drift]
+    told = []
+    if drift is not None and drift.alarms.any():
+        told.append(f"drifted in {int(drift.alarms.sum())} of {plural(len(drift), 'window')}")
+    for line in lost:
+        worst = line.worst()
+        what = {"missing_share": "was missing", "unseen_share": "had unseen values"}
+        value = quantity(float(line.value[worst]), line.unit) if worst is not None else ""
+        told.append(f"{what.get(line.metric, line.metric + ' was off')} (up to {value})")
+    if not told:
+        if drift is None and not lines:
+            return Verdict("too_few", f"{name} has no results in this range.")
+        return Verdict(state, f"{name} kept to its baseline.")
+    newest = drift.last() if drift is not None else None
+    harmless = "" if state != "ok" else ", without harm"
+    now = ""
+    if newest is not None:
+        bound = "" if newest.upper is None else f", alarm above {number(newest.upper)}"
+        now = f"In the newest window {newest.metric} {number(newest.value)}{bound}."
+    shown = state if state != "ok" else "shown"
+    return Verdict(shown, f"{name} {' and '.join(told)}{harmless}.", now)
+
+
+def _lanes(
+    history: History, column: Column, drift: Line | None, lines: dict[str, Line]
+) -> list[Drawn]:
+    out = []
+    if drift is not None:
+        about = "distance from the baseline"
+        out.append(_lane(history, column, drift, about, "drift", _HEIGHT, zero=True))
+    if "median" in lines:
+        out.append(_ribbon(history, column, lines))
+    for metric in (*_ALWAYS, *_OTHERS):
+        line = lines.get(metric)
+        if line is not None and (metric in _ALWAYS or np.nan_to_num(line.value).any()):
+            about = all_metrics()[metric].summary.split(".")[0]
+            out.append(_lane(history, column, line, about, "quality", _LANE, zero=True))
+    return out
+
+
+def _lane(
+    history: History,
+    column: Column,
+    line: Line,
+    about: str,
+    kind: str,
+    height: int,
+    *,
+    zero: bool,
+) -> Drawn:
+    spec = timeline(
+        line.on(history.windows).results(),
+        title=line.metric,
+        unit=line.unit,
+        marks=marks_of(history, (kind,), (column.name,)),
+        brush=True,
+        height=height,
+        zero=zero,
+    )
+    held = held_by(lane_of(history), spec, line)
+    return Drawn(line.metric, line.metric, about, held, height + 40, line.last())
+
+
+def _ribbon(history: History, column: Column, lines: dict[str, Line]) -> Drawn:
+    windows = history.windows
+    width = history.span.width
+    starts = [to_datetime(start) for start in windows.tolist()]
+    found = {name: lines[name].on(windows).value.tolist() for name in _LEVELS if name in lines}
+    expected = lines["median"].expected
+    known = expected[np.isfinite(expected)]
+    spec = quantile_ribbon(
+        [(start, start + width) for start in starts],
+        found,
+        name=column.name,
+        unit=column.unit,
+        expected=float(known[-1]) if len(known) else None,
+        height=_HEIGHT,
+    )
+    about = "median, middle half and middle 90 %; dashed: the baseline's median"
+    return Drawn("spread", "values", about, lane_of(history).hold(spec), _HEIGHT + 40)
+
+
+def _results(lines: dict[str, Line], chosen: Chosen | None) -> tuple[Result, ...]:
+    if chosen is None:
+        return ()
+    start = chosen.newest if chosen.why == ALL else chosen.start
+    found = [one for line in lines.values() if (one := line.at(start)) is not None]
+    known = all_metrics()
+    order = {name: at for at, name in enumerate(known)}
+    return tuple(
+        sorted(
+            found,
+            key=lambda one: (one.lower is None and one.upper is None, order.get(one.metric, 999)),
+        )
+    )
+
+
+def distribution_chart(
+    column: Column, histogram: Histogram, chosen: str, *, alarm: bool = False
+) -> Spec:
+    """Draw a distribution over the baseline's."""
+    return distribution(
+        histogram,
+        name=column.name,
+        unit=column.unit,
+        alarm=alarm,
+        dates=column.type is ColumnType.DATETIME,
+        sides=("baseline", chosen),
+    )
+
+
+def outside(histogram: Histogram) -> str:
+    """Say what lies beyond the drawn range."""
+    told = []
+    for side, (then, now) in (("Below", histogram.below), ("Above", histogram.above)):
+        if max(then, now) > 0:
+            parts = f"{share(then)} of the baseline, {share(now)} here"
+            told.append(f"{side} the drawn range: {parts}.")
+    return " ".join(told)

@@ -1,0 +1,253 @@
+"""The page of a model: how is it, since when, and what is it about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from tidegauge.catalog.tables import Incident
+from tidegauge.metrics.registry import Family, Metric, Scale, all_metrics
+from tidegauge.metrics.result import Result
+from tidegauge.profile.layout import to_datetime
+from tidegauge.report.charts import Count, Lane, Spec, alarm_counts, timeline
+from tidegauge.report.format import plural, share
+from tidegauge.schema import Role
+from tidegauge.server.pages.book import Chapter
+from tidegauge.server.pages.history import History
+from tidegauge.server.pages.lines import Line
+from tidegauge.server.pages.marks import marks_of
+from tidegauge.server.pages.ranking import ColumnGroup, column_groups, counts_of
+from tidegauge.server.pages.segments import SegmentView, segment_view
+from tidegauge.server.pages.verdict import Verdict, by_kind, verdict_of
+
+#: Incidents that stand on the page itself: the worst, and of those that go on.
+SHOWN, GOING_ON = 3, 2
+_LEAD, _SECOND, _LANE, _COUNTS = 150, 100, 76, 48
+
+#: What a metric asks, in words.
+QUESTIONS = {
+    "bias": "how much more often the outcome came true than was predicted",
+    "roc_auc": "how well the score ranks",
+    "accuracy": "share of right answers",
+    "mae": "mean error",
+    "row_count": "records in each window",
+}
+#: What stands at the value axis, where the metric's name is too long for a low chart.
+AXES = {
+    "row_count": "records",
+    "missing_share": "missing (%)",
+    "unseen_share": "unseen (%)",
+    "type_error_share": "errors (%)",
+    "out_of_range_share": "outside (%)",
+    "total_variation": "distance",
+    "latency_p95": "latency",
+}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One chart of the page.
+
+    Parameters
+    ----------
+    id, title, about : str
+    spec : dict
+    height : int
+        That it will take, in pixels.
+    newest : Result or None
+        Its newest value, for who sees no chart.
+    """
+
+    id: str
+    title: str
+    about: str
+    spec: Spec
+    height: int
+    newest: Result | None = None
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """What the page shows.
+
+    Parameters
+    ----------
+    verdict : Verdict
+    incidents : sequence of Incident
+        The most harmful of the range.
+    counted : list of (severity, int)
+    lanes : tuple of Drawn
+        Over one time axis.
+    figures : tuple of Result
+        Performance in the newest window with labels.
+    labels : Result or None
+        The newest window with labels.
+    columns : tuple of ColumnGroup
+    segments : SegmentView or None
+    versions : tuple of (name, first window)
+    """
+
+    verdict: Verdict
+    incidents: Sequence[Incident]
+    counted: list[tuple[str, int]]
+    lanes: tuple[Drawn, ...]
+    figures: tuple[Result, ...]
+    labels: Result | None
+    columns: tuple[ColumnGroup, ...]
+    segments: SegmentView | None
+    versions: tuple[tuple[str | None, datetime], ...]
+
+
+def model_view(history: History, by_segment: Chapter | None) -> ModelView:
+    """Put the page together.
+
+    Parameters
+    ----------
+    history : History
+    by_segment : Chapter or None
+        Results of the leading performance metric for all segments.
+    """
+    figures = figures_of(history)
+    leading = history.judged[0] if history.judged else None
+    segments = None
+    if leading is not None and by_segment is not None:
+        segments = segment_view(history, leading, by_segment)
+    return ModelView(
+        verdict_of(history),
+        _shown(history),
+        by_kind(history.within),
+        tuple(lanes_of(history)),
+        figures,
+        figures[0] if figures else None,
+        tuple(column_groups(history)),
+        segments,
+        tuple((name, to_datetime(start)) for name, start in history.versions),
+    )
+
+
+def _shown(history: History) -> list[Incident]:
+    """Return the worst incidents of the range, and the worst of those that still go on."""
+    worst = history.within[:SHOWN]
+    going_on = [one for one in history.within if one.state != "resolved" and one not in worst]
+    return [*worst, *(one for one in going_on[:GOING_ON] if one.severity != "info")]
+
+
+def figures_of(history: History) -> tuple[Result, ...]:
+    """Return every performance metric in the newest window with labels, those judged first."""
+    lead = history.line(history.judged[0].name) if history.judged else None
+    if lead is None:
+        return ()
+    held = np.flatnonzero(lead.n > 0)
+    if not len(held):
+        return ()
+    at = to_datetime(int(lead.starts[held[-1]]))
+    judged = [one.name for one in history.judged]
+    names = [
+        metric
+        for metric, column, segment in history.chapter.keys
+        if column is None and segment == history.asked.segment_json and _performs(metric)
+    ]
+    found = [history.line(name).at(at) for name in dict.fromkeys([*judged, *sorted(names)])]
+    return tuple(one for one in found if one is not None)
+
+
+def _performs(name: str) -> bool:
+    known = all_metrics()
+    return name in known and known[name].family is Family.PERFORMANCE
+
+
+def lanes_of(history: History) -> list[Drawn]:
+    """Return the charts over the page's one time axis."""
+    lane = lane_of(history)
+    out = []
+    for at, metric in enumerate(_asked_metrics(history)):
+        line = history.line(metric.name)
+        if len(line):
+            height = _LEAD if at == 0 else _SECOND
+            about = QUESTIONS.get(metric.name, "performance")
+            out.append(_lane(history, lane, line, about, ("performance",), height))
+    if history.drift:
+        counts = counts_of(history, history.drift.items(), "drift")
+        title = "columns that drift"
+        out.append(_counted(history, lane, "drift", title, counts))
+    quality = [(name, line) for (name, _), line in history.quality.items()]
+    if quality:
+        counts = counts_of(history, quality, "quality")
+        title = "columns with missing, unseen or broken values"
+        out.append(_counted(history, lane, "quality", title, counts))
+    volume = history.line("row_count")
+    if len(volume):
+        about = QUESTIONS["row_count"]
+        out.append(_lane(history, lane, volume, about, ("volume",), _LANE, zero=True))
+    for line, about in _service(history):
+        out.append(_lane(history, lane, line, about, ("service",), _LANE, zero=True))
+    return out
+
+
+def _asked_metrics(history: History) -> list[Metric]:
+    known = all_metrics()
+    wanted = history.asked.metric
+    more = [known[wanted]] if wanted in known and _performs(str(wanted)) else []
+    return list({one.name: one for one in [*history.judged, *more]}.values())
+
+
+def lane_of(history: History) -> Lane:
+    """Return the time axis that all charts of a page share."""
+    return Lane(history.span.start, history.span.end, link=history.links.windows)
+
+
+def _service(history: History) -> list[tuple[Line, str]]:
+    column = history.model.schema.role(Role.LATENCY)
+    found = []
+    if column is not None:
+        found.append((history.line("latency_p95", column.name), "slowest 5 % of answers"))
+    found.append((history.line("error_share"), "share of failed answers"))
+    return [(line, about) for line, about in found if len(line)]
+
+
+def _lane(
+    history: History,
+    lane: Lane,
+    line: Line,
+    about: str,
+    kinds: tuple[str, ...],
+    height: int,
+    *,
+    zero: bool = False,
+) -> Drawn:
+    spec = timeline(
+        line.on(history.windows).results(),
+        title=line.metric,
+        unit=line.unit,
+        marks=marks_of(history, kinds),
+        brush=True,
+        height=height,
+        zero=zero,
+    )
+    held = held_by(lane, spec, line)
+    return Drawn(line.metric, line.metric, about, held, height + 40, line.last())
+
+
+def held_by(lane: Lane, spec: Spec, line: Line) -> Spec:
+    """Return a line's chart as it stands on a page's time axis."""
+    known = all_metrics().get(line.metric)
+    bounded = known is not None and known.scale in (Scale.ARCSINE, Scale.LOGIT)
+    return lane.hold(spec, AXES.get(line.metric, ""), 1.0 if bounded else None)
+
+
+def _counted(history: History, lane: Lane, key: str, title: str, counts: list[Count]) -> Drawn:
+    spec = alarm_counts(
+        counts,
+        title="columns",
+        tone="warning",
+        brush=True,
+        height=_COUNTS,
+        marks=marks_of(history, (key,)),
+    )
+    alarmed = sum(1 for one in counts if one.loud or one.quiet)
+    part = share(alarmed / len(counts)) if counts else ""
+    about = f"{title}: in {alarmed} of {plural(len(counts), 'window')} ({part})"
+    return Drawn(key, key, about, lane.hold(spec), _COUNTS + 40)
