@@ -13,6 +13,7 @@ from tidegauge.comparison.fit import checked_segments, fit, naive_times, schema_
 from tidegauge.comparison.report import Report
 from tidegauge.comparison.summary import report_data, source_info
 from tidegauge.engine import open_source, profile_source, survey_source
+from tidegauge.engine.beside import beside
 from tidegauge.engine.source import Source
 from tidegauge.errors import BadInput, EmptyInput
 from tidegauge.metrics import evaluate
@@ -104,14 +105,23 @@ def compare(
         )
     notes += naive_times(known, first, second)
     done = _Progress(progress, first, second)
-    survey = survey_source(first, known, progress=done.stage("looking at the reference", first))
-    if survey.rows == 0:
-        raise EmptyInput(f"{first.name} has no rows; a reference needs some", code="empty")
-    layout = survey.layout("reference")
-    then = profile_source(
-        first, layout, width, progress=done.stage("profiling the reference", first)
-    )
-    now = profile_source(second, layout, width, progress=done.stage("profiling", second))
+    helper = beside(current, second)
+    try:
+        survey = survey_source(first, known, progress=done.stage("looking at the reference", first))
+        if survey.rows == 0:
+            raise EmptyInput(f"{first.name} has no rows; a reference needs some", code="empty")
+        layout = survey.layout("reference")
+        if helper is not None:
+            helper.begin(layout, width)
+        then = profile_source(
+            first, layout, width, progress=done.stage("profiling the reference", first)
+        )
+        now = None if helper is None else helper.result(layout)
+    finally:
+        if helper is not None:
+            helper.end()
+    if now is None:
+        now = profile_source(second, layout, width, progress=done.stage("profiling", second))
     if not now.rows.sum():
         raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
     moment = datetime.now(UTC)

@@ -43,7 +43,7 @@ class ParquetSource:
 
     def _open(self, path: Path, words: list[str] | None = None) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(path, read_dictionary=words, memory_map=True)
+            return pq.ParquetFile(path, read_dictionary=words)
         except (pa.ArrowException, OSError) as error:
             raise UnreadableSource(
                 f"{path} cannot be read as Parquet ({error}); is it complete?"
@@ -52,6 +52,13 @@ class ParquetSource:
     def arrow_schema(self) -> pa.Schema:
         """Return names and Arrow types of the columns."""
         return self._schema
+
+    def first(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """Read the first rows of the first file, and not the whole of its first row group."""
+        try:
+            yield from self._open(self.paths[0]).iter_batches(rows)
+        except (pa.ArrowException, OSError) as error:
+            raise UnreadableSource(f"{self.paths[0]} is damaged: {error}") from error
 
     def batches(self, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
         """Read the rows, texts as dictionaries."""

@@ -1,8 +1,7 @@
-"""Runs a source through the survey or the profiler, columns side by side on all cores."""
+"""Runs a source through the survey or the profiler, one batch read ahead in a thread."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -16,8 +15,6 @@ from tidegauge.schema import Schema
 
 #: Called with the number of rows just read.
 Progress = Callable[[int], None]
-
-_THREADS = max(2, os.cpu_count() or 2)
 
 
 def _quiet(rows: int) -> None:
@@ -41,12 +38,11 @@ def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def survey_source(source: Source, schema: Schema, *, progress: Progress = _quiet) -> Survey:
     """Look once over a baseline's rows."""
+    survey = Survey(schema)
     held = set(source.arrow_schema().names)
-    with ThreadPoolExecutor(max_workers=_THREADS) as executor:
-        survey = Survey(schema, executor=executor)
-        for batch in ahead(source.batches([name for name in survey.columns if name in held])):
-            survey.update(batch)
-            progress(batch.num_rows)
+    for batch in ahead(source.batches([name for name in survey.columns if name in held])):
+        survey.update(batch)
+        progress(batch.num_rows)
     return survey
 
 
@@ -61,9 +57,8 @@ def profile_source(
     """Profile all rows of a source."""
     held = set(source.arrow_schema().names)
     columns = [c.name for c in layout.schema if c.name in held]
-    with ThreadPoolExecutor(max_workers=_THREADS) as executor:
-        profiler = Profiler(layout, width, sample=sample, executor=executor)
-        for batch in ahead(source.batches(columns)):
-            profiler.update(batch)
-            progress(batch.num_rows)
-        return profiler.finish()
+    profiler = Profiler(layout, width, sample=sample)
+    for batch in ahead(source.batches(columns)):
+        profiler.update(batch)
+        progress(batch.num_rows)
+    return profiler.finish()

@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 def head(source: Source, rows: int) -> pa.Table:
-    """Return the first rows of a source.
+    """Return the first rows of a source; one that can read few rows alone has ``first``.
 
     Examples
     --------
@@ -49,7 +49,8 @@ def head(source: Source, rows: int) -> pa.Table:
     """
     parts: list[pa.RecordBatch] = []
     held = 0
-    for batch in source.batches():
+    quick = getattr(source, "first", None)
+    for batch in source.batches() if quick is None else quick(rows):
         parts.append(batch.slice(0, rows - held))
         held += parts[-1].num_rows
         if held >= rows:

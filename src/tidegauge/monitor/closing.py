@@ -6,7 +6,6 @@ Where rows come from and where results go is the caller's business; here is what
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -79,7 +78,6 @@ def profile_windows(
     batches: Iterable[pa.RecordBatch],
     yardstick: Yardstick,
     starts: Iterable[datetime],
-    executor: Executor | None = None,
 ) -> Profile:
     """Profile the records of some windows; windows without a record are there too, empty.
 
@@ -92,7 +90,7 @@ def profile_windows(
         Start of every window that is being closed.
     executor : Executor, optional
     """
-    profiler = Profiler(yardstick.baseline.layout, yardstick.width, executor=executor)
+    profiler = Profiler(yardstick.baseline.layout, yardstick.width)
     for batch in batches:
         profiler.update(batch)
     return profiler.finish(np.array([to_micros(start) for start in starts], dtype=np.int64))

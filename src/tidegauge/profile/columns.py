@@ -116,8 +116,8 @@ def encode(column: pa.Array) -> pa.DictionaryArray:
         words = _texts(column.dictionary)
         if words is not column.dictionary:
             column = pa.DictionaryArray.from_arrays(column.indices, words)
-        used = pc.drop_null(pc.unique(column.indices))
-        if len(used) == len(words) and not words.null_count:
+        used = np.bincount(rows_of(column, len(words)), minlength=len(words))[: len(words)]
+        if used.all() and not words.null_count:
             return column
         return pc.dictionary_encode(column.dictionary_decode())
     if pa.types.is_primitive(column.type) and not pa.types.is_floating(column.type):

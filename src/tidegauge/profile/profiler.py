@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
 
@@ -46,8 +45,6 @@ class Profiler:
         Window width; without it one window holds every row.
     sample : int
         Rows of the coordinated sample, per window; 0 switches it off.
-    executor : concurrent.futures.Executor, optional
-        Columns of a batch are summarised side by side on it.
 
     Examples
     --------
@@ -69,11 +66,9 @@ class Profiler:
         width: timedelta | None = None,
         *,
         sample: int = SAMPLE_SIZE,
-        executor: Executor | None = None,
     ) -> None:
         self.layout = layout
         self.width = width
-        self._executor = executor
         self._sampler = Sampler(sample)
         self._slots: dict[int, int] = {} if width else {0: 0}
         self._arrays: dict[str, dict[str, Array]] = {}
@@ -210,9 +205,7 @@ class Profiler:
             with np.errstate(over="ignore", invalid="ignore"):
                 return task[0], task[1]()
 
-        done: Iterable[tuple[str, Arrays | None]]
-        done = self._executor.map(run, tasks) if self._executor else map(run, tasks)
-        for group, arrays in done:
+        for group, arrays in map(run, tasks):
             if arrays is not None:
                 held = self._arrays.setdefault(group, {})
                 for name, part in arrays.items():

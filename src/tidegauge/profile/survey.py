@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import Executor
 
 import numpy as np
 import pyarrow as pa
@@ -36,8 +35,6 @@ class Survey:
     schema : Schema
     segments : int
         Values of a segment column that get an axis of their own.
-    executor : concurrent.futures.Executor, optional
-        Columns of a batch are looked at side by side on it.
 
     Examples
     --------
@@ -48,14 +45,7 @@ class Survey:
     [1.0, 1.0, 2.0]
     """
 
-    def __init__(
-        self,
-        schema: Schema,
-        segments: int = SEGMENT_VALUES,
-        *,
-        executor: Executor | None = None,
-    ) -> None:
-        self._executor = executor
+    def __init__(self, schema: Schema, segments: int = SEGMENT_VALUES) -> None:
         self.schema = schema
         self.segment_values = segments
         self.rows = 0
@@ -93,16 +83,10 @@ class Survey:
         picked = np.flatnonzero(place < self._keep)
         self._places.append(place[picked])
 
-        def look(name: str) -> None:
-            column = column_of(batch, name)
-            if name in self._numeric:
-                self._numeric[name].update(column, picked, self._zone(name))
-            if name in self._words:
-                self._words[name].update(column)
-
-        names = [*self._numeric, *self._words]
-        for _ in self._executor.map(look, names) if self._executor else map(look, names):
-            pass
+        for name, held in self._numeric.items():
+            held.update(column_of(batch, name), picked, self._zone(name))
+        for name, words in self._words.items():
+            words.update(column_of(batch, name))
         while sum(len(p) for p in self._places) > 2 * EDGE_ROWS:
             self._thin()
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -49,7 +47,6 @@ class Scheduler:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._executor = ThreadPoolExecutor(max(2, os.cpu_count() or 2), "profile")
         self._watches: dict[int, ModelWatch] = {}
         self._progress: dict[int, Progress] = {}
         self._failures: dict[int, tuple[int, datetime]] = {}
@@ -66,7 +63,6 @@ class Scheduler:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
-        self._executor.shutdown()
 
     def notice(self, flushed: list[Flushed]) -> None:
         """Take note of what reached the lake."""
@@ -187,7 +183,7 @@ class Scheduler:
             yardstick = Yardstick(baseline, model.window)
             if held is not None and held.yardstick.baseline.id == baseline.id:
                 yardstick = held.yardstick
-            held = ModelWatch(self._runtime, model, yardstick, self._executor)
+            held = ModelWatch(self._runtime, model, yardstick)
             self._watches[model.id] = held
         return held
 

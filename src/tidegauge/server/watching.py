@@ -7,7 +7,6 @@ goes on where the last one ended.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -120,17 +119,12 @@ class ModelWatch:
     runtime : Runtime
     model : Model
     yardstick : Yardstick
-    executor : Executor
-        Columns are summarised side by side on it.
     """
 
-    def __init__(
-        self, runtime: Runtime, model: Model, yardstick: Yardstick, executor: Executor
-    ) -> None:
+    def __init__(self, runtime: Runtime, model: Model, yardstick: Yardstick) -> None:
         self.runtime = runtime
         self.model = model
         self.yardstick = yardstick
-        self._executor = executor
         self._keeper = IncidentKeeper(runtime.catalog)
 
     def closable(self, progress: Progress, now: datetime) -> list[datetime]:
@@ -275,7 +269,7 @@ class ModelWatch:
             names = self.yardstick.baseline.layout.schema.names
             columns = [name for name in names if name in model.schema]
             batches = self._rows(start, end, columns, version)
-            profile = profile_windows(batches, self.yardstick, starts, self._executor)
+            profile = profile_windows(batches, self.yardstick, starts)
             profiles.append((version, profile))
         self._judge(profiles, starts, watermark, progress, now, new=True)
 
