@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tidegauge.profile import Profiler, Survey
 from tidegauge.profile.layout import to_datetime, to_micros, window_floor
-from tidegauge.schema import Column, ColumnType, Role, Schema, Task
+from tidegauge.schema import Column, ColumnType, Role, Schema
 
 SCHEMA = Schema(
     (
@@ -153,15 +153,3 @@ def test_a_status_of_any_type_tells_failures(status, failed):
     service = made.finish()["@service"]
     assert service["errors"].tolist() == [[failed]]
     assert service["status_known"].tolist() == [[sum(s is not None for s in status)]]
-
-
-def test_the_same_arrays_come_from_threads(records, layout_of, profile_of, assert_same):
-    from concurrent.futures import ThreadPoolExecutor
-
-    table = records(200, 7)
-    layout = layout_of(table, Task.BINARY)
-    with ThreadPoolExecutor(4) as executor:
-        made = Profiler(layout, timedelta(days=1), executor=executor)
-        for part in table.to_batches(50):
-            made.update(part)
-        assert_same(made.finish(), profile_of(table, layout, timedelta(days=1), 50))

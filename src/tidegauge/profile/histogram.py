@@ -139,9 +139,11 @@ def _values(
 ) -> DisplayBins:
     """One bar a value, drawn half-way to its neighbours."""
     values = np.unique(np.append(bins.edges[1:], right[-1]))
-    middle = (values[1:] + values[:-1]) / 2
+    middle = values[1:] / 2 + values[:-1] / 2
     outer = middle[0] - values[0] if len(middle) else 0.5
-    edges = np.concatenate(([values[0] - outer], middle, [values[-1] + outer]))
+    with np.errstate(over="ignore"):
+        ends = np.nan_to_num([values[0] - outer, values[-1] + outer])
+    edges = np.concatenate((ends[:1], middle, ends[1:]))
     matrix = np.zeros((bins.size, len(values)))
     at = np.clip(np.searchsorted(values, right, side="left"), 0, len(values) - 1)
     matrix[np.arange(bins.size), at] = 1.0
