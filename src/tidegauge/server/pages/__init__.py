@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from tidegauge.server.pages.routes import routes
+from tidegauge.server.pages.routes import page_routes
 from tidegauge.server.pages.serving import add_error_pages
 
 __all__ = ["add_pages"]
@@ -15,5 +15,5 @@ __all__ = ["add_pages"]
 
 def add_pages(app: FastAPI) -> None:
     """Add all pages and their static files to an application."""
-    app.router.routes.extend(routes())
+    app.router.routes.extend(page_routes())
     add_error_pages(app)

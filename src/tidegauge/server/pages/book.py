@@ -11,18 +11,18 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tidegauge.engine.lake import LakeEngine
 from tidegauge.lake.tables import Lake, last_date
 from tidegauge.lake.wildcard import ANY
 from tidegauge.metrics.result import Basis, State
 from tidegauge.server.known import Model
-from tidegauge.server.pages.lines import BASES, FLOATS, STATES, Ints, Line
+from tidegauge.server.pages.lines import BASES, FLOATS, INTS, STATES, Floats, Ints, Line
 
 #: Metric, column and segment; None for the model as a whole, for no segment.
 Key = tuple[str, str | None, str | None]
@@ -65,20 +65,26 @@ class Month:
     Parameters
     ----------
     places : mapping of Key to (first, last)
-    arrays : mapping of field to array
     units : mapping of Key to str
+    ints, floats : (6, result)
+        As those of a :class:`Line`.
     versions : tuple of str or None
     """
 
     places: Mapping[Key, tuple[int, int]]
-    arrays: Mapping[str, NDArray[Any]]
     units: Mapping[Key, str | None]
+    ints: Ints
+    floats: Floats
     versions: tuple[str | None, ...]
 
     @property
     def nbytes(self) -> int:
         """Memory, nearly."""
-        return sum(array.nbytes for array in self.arrays.values()) + 400 * len(self.places)
+        return self.ints.nbytes + self.floats.nbytes + 400 * len(self.places)
+
+
+_NO_INTS: Ints = np.empty((len(INTS), 0), np.int64)
+_NO_FLOATS: Floats = np.empty((len(FLOATS), 0))
 
 
 class Chapter:
@@ -95,9 +101,13 @@ class Chapter:
         self.versions: tuple[str | None, ...] = tuple(
             dict.fromkeys(version for month in self._months for version in month.versions)
         )
-        self._codes = {version: code for code, version in enumerate(self.versions)}
+        codes = {version: code for code, version in enumerate(self.versions)}
+        self._codes = {
+            id(month): np.array([codes[version] for version in month.versions], np.int64)
+            for month in self._months
+        }
 
-    @property
+    @cached_property
     def keys(self) -> list[Key]:
         """All metrics, columns and segments that there are."""
         return list(dict.fromkeys(key for month in self._months for key in month.places))
@@ -105,28 +115,17 @@ class Chapter:
     def line(self, metric: str, column: str | None = None, segment: str | None = None) -> Line:
         """Return one line of all versions; an empty one where there is nothing."""
         key = metric, column, segment
-        parts = [(m, m.places[key]) for m in self._months if key in m.places]
-        arrays: dict[str, NDArray[Any]] = {}
-        for name in ("starts", "ends", *FLOATS, "n", "states", "bases"):
-            held = [month.arrays[name][a:b] for month, (a, b) in parts]
-            arrays[name] = np.concatenate(held) if held else np.empty(0, _KINDS[name])
-        codes = [self._recoded(month)[month.arrays["versions"][a:b]] for month, (a, b) in parts]
-        versions = np.concatenate(codes) if codes else np.empty(0, np.int32)
-        unit = parts[-1][0].units[key] if parts else None
-        return Line(metric, column, segment, unit, versions=versions, **arrays)
-
-    def _recoded(self, month: Month) -> NDArray[np.int32]:
-        return np.array([self._codes[version] for version in month.versions], np.int32)
+        parts = [(m, slice(*m.places[key])) for m in self._months if key in m.places]
+        if not parts:
+            return Line(metric, column, segment, None, _NO_INTS, _NO_FLOATS)
+        ints = np.concatenate([month.ints[:, part] for month, part in parts], axis=1)
+        floats = np.concatenate([month.floats[:, part] for month, part in parts], axis=1)
+        if len(self.versions) > 1:
+            recoded = [self._codes[id(month)][month.ints[-1, part]] for month, part in parts]
+            ints[-1] = np.concatenate(recoded)
+        return Line(metric, column, segment, parts[-1][0].units[key], ints, floats)
 
 
-_KINDS: dict[str, type] = {
-    "starts": np.int64,
-    "ends": np.int64,
-    "n": np.int64,
-    "states": np.int8,
-    "bases": np.int8,
-    **dict.fromkeys(FLOATS, np.float64),
-}
 _Held = tuple[tuple[str, ...], Month]
 
 
@@ -188,7 +187,7 @@ class Book:
 
 def _month_of(table: pa.Table) -> Month:
     if not table.num_rows:
-        return Month({}, {}, {}, ())
+        return Month({}, {}, _NO_INTS, _NO_FLOATS, ())
     codes, words = {}, {}
     for name in (*_TEXT, "version", "unit", "state", "basis"):
         codes[name], words[name] = _coded(table[name])
@@ -197,17 +196,20 @@ def _month_of(table: pa.Table) -> Month:
     for name in _TEXT:
         key = key * len(words[name]) + codes[name]
     order = np.lexsort((codes["version"], starts, key))
+    versions, version = np.unique(codes["version"], return_inverse=True)
+    ints = np.stack(
+        [
+            starts,
+            _micros(table["window_end"]),
+            table["n_current"].fill_null(0).to_numpy(),
+            _renamed(codes["state"], words["state"], _STATE),
+            _renamed(codes["basis"], words["basis"], _BASIS),
+            version,
+        ]
+    )
+    floats = np.stack([table[name].to_numpy() for name in FLOATS]).astype(np.float64, copy=False)
     key = key[order]
     edges = np.flatnonzero(np.diff(key, prepend=key[0] - 1, append=key[-1] + 1))
-    arrays: dict[str, NDArray[Any]] = {
-        "starts": starts[order],
-        "ends": _micros(table["window_end"])[order],
-        "n": table["n_current"].fill_null(0).to_numpy().astype(np.int64)[order],
-        "states": _renamed(codes["state"], words["state"], _STATE)[order],
-        "bases": _renamed(codes["basis"], words["basis"], _BASIS)[order],
-    }
-    for name in FLOATS:
-        arrays[name] = table[name].to_numpy().astype(np.float64, copy=False)[order]
     places: dict[Key, tuple[int, int]] = {}
     units: dict[Key, str | None] = {}
     for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
@@ -215,8 +217,8 @@ def _month_of(table: pa.Table) -> Month:
         metric, column, segment = (words[one][codes[one][at]] for one in _TEXT)
         places[metric, column, segment] = first, last
         units[metric, column, segment] = words["unit"][codes["unit"][at]]
-    versions, arrays["versions"] = np.unique(codes["version"][order], return_inverse=True)
-    return Month(places, arrays, units, tuple(words["version"][code] for code in versions))
+    names = tuple(words["version"][code] for code in versions)
+    return Month(places, units, ints[:, order], floats[:, order], names)
 
 
 def _coded(column: pa.ChunkedArray[Any]) -> tuple[Ints, list[Any]]:
@@ -229,8 +231,8 @@ def _coded(column: pa.ChunkedArray[Any]) -> tuple[Ints, list[Any]]:
     return codes.astype(np.int64), words
 
 
-def _renamed(codes: Ints, words: list[Any], names: Mapping[str, int]) -> NDArray[np.int8]:
-    return np.array([names.get(word, 0) for word in words], np.int8)[codes]
+def _renamed(codes: Ints, words: list[Any], names: Mapping[str, int]) -> Ints:
+    return np.array([names.get(word, 0) for word in words], np.int64)[codes]
 
 
 def _micros(column: pa.ChunkedArray[Any]) -> Ints:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tidegauge.catalog.tables import Baseline as BaselineRow
 from tidegauge.catalog.tables import Incident
@@ -72,12 +71,12 @@ class History:
         if len(known) < 2 or not len(line) or not len(windows):
             return line
         codes = {name: code for code, name in enumerate(known)}
-        wanted = np.array([codes.get(name, -1) for name in self.chapter.versions], np.int32)
+        wanted = np.array([codes.get(name, -1) for name in self.chapter.versions], np.int64)
         at = np.minimum(np.searchsorted(windows, line.starts), len(windows) - 1)
         return line.select(wanted[serving[at]] == line.versions)
 
     @cached_property
-    def _serving(self) -> tuple[Ints, NDArray[np.int32]]:
+    def _serving(self) -> tuple[Ints, Ints]:
         """The version with most records of each window."""
         counts = self.chapter.line("row_count", None, self.asked.segment_json)
         order = np.lexsort((-np.nan_to_num(counts.value), counts.starts))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,13 @@ BASES: tuple[Basis | None, ...] = (None, *Basis)
 ALARM = STATES.index(State.ALARM)
 TOO_FEW = STATES.index(State.TOO_FEW)
 NOT_APPLICABLE = STATES.index(State.NOT_APPLICABLE)
+
+#: The rows of a line's two arrays.
 FLOATS = ("value", "expected", "lower", "upper", "p_value", "effect")
+INTS = ("start", "end", "n", "state", "basis", "version")
+_START, _END, _N, _STATE, _BASIS, _VERSION = range(len(INTS))
+_EPOCH = to_datetime(0)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,36 +42,72 @@ class Line:
     segment : str or None
         As JSON text; None for the whole.
     unit : str or None
-    starts, ends : (window,) int64
-        Microseconds since 1970.
-    value, expected, lower, upper, p_value, effect : (window,) float64
-        NaN where there is none.
-    n : (window,) int64
-    states, bases : (window,) int8
-        Places in ``STATES`` and ``BASES``.
-    versions : (window,) int32
-        Places in the names of versions that the line's source has.
+    ints : (6, window) int64
+        As ``INTS`` names them: microseconds since 1970, places in ``STATES`` and ``BASES`` and in
+        the versions that the line's source has.
+    floats : (6, window) float64
+        As ``FLOATS`` names them; NaN where there is none.
     """
 
     metric: str
     column: str | None
     segment: str | None
     unit: str | None
-    starts: Ints
-    ends: Ints
-    value: Floats
-    expected: Floats
-    lower: Floats
-    upper: Floats
-    p_value: Floats
-    effect: Floats
-    n: Ints
-    states: NDArray[np.int8]
-    bases: NDArray[np.int8]
-    versions: NDArray[np.int32]
+    ints: Ints
+    floats: Floats
 
     def __len__(self) -> int:
-        return len(self.starts)
+        return int(self.ints.shape[1])
+
+    @property
+    def starts(self) -> Ints:
+        """Start of each window."""
+        return np.asarray(self.ints[_START])
+
+    @property
+    def ends(self) -> Ints:
+        """End of each window."""
+        return np.asarray(self.ints[_END])
+
+    @property
+    def n(self) -> Ints:
+        """Records that each value rests on."""
+        return np.asarray(self.ints[_N])
+
+    @property
+    def states(self) -> Ints:
+        """The state of each window."""
+        return np.asarray(self.ints[_STATE])
+
+    @property
+    def versions(self) -> Ints:
+        """The version that each result is of."""
+        return np.asarray(self.ints[_VERSION])
+
+    @property
+    def value(self) -> Floats:
+        """The values."""
+        return np.asarray(self.floats[0])
+
+    @property
+    def expected(self) -> Floats:
+        """What was expected."""
+        return np.asarray(self.floats[1])
+
+    @property
+    def lower(self) -> Floats:
+        """Below which is an alarm."""
+        return np.asarray(self.floats[2])
+
+    @property
+    def upper(self) -> Floats:
+        """Above which is an alarm."""
+        return np.asarray(self.floats[3])
+
+    @property
+    def effect(self) -> Floats:
+        """Distance from what was expected."""
+        return np.asarray(self.floats[5])
 
     @property
     def alarms(self) -> NDArray[np.bool_]:
@@ -74,14 +115,18 @@ class Line:
         return np.asarray(self.states == ALARM)
 
     @property
-    def bounded(self) -> bool:
-        """Whether any window is judged."""
-        return bool(np.isfinite(self.lower).any() or np.isfinite(self.upper).any())
+    def judged(self) -> NDArray[np.bool_]:
+        """Which windows have a value that rests on enough records."""
+        return np.asarray((self.states != TOO_FEW) & np.isfinite(self.value))
 
-    def select(self, keep: NDArray[np.bool_] | slice) -> Line:
+    @property
+    def bounded(self) -> bool:
+        """Whether any window has a band."""
+        return bool(np.isfinite(self.floats[2:4]).any())
+
+    def select(self, keep: NDArray[np.bool_] | Ints | slice) -> Line:
         """Return some of the windows."""
-        names = ("starts", "ends", *FLOATS, "n", "states", "bases", "versions")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+        return replace(self, ints=self.ints[:, keep], floats=self.floats[:, keep])
 
     def between(self, start: datetime, end: datetime) -> Line:
         """Return the windows that begin within ``[start, end)``."""
@@ -113,29 +158,25 @@ class Line:
         return list(self._results())
 
     def _results(self) -> Iterator[Result]:
-        columns = (getattr(self, name).tolist() for name in FLOATS)
-        rows = zip(
-            self.starts.tolist(),
-            self.ends.tolist(),
-            self.n.tolist(),
-            self.states.tolist(),
-            self.bases.tolist(),
-            *columns,
-            strict=True,
-        )
-        for start, end, n, state, basis, value, expected, lower, upper, p_value, effect in rows:
+        held = self.floats.astype(object)
+        held[~np.isfinite(self.floats)] = None
+        columns = held.tolist()
+        for start, end, n, state, basis, _, *numbers in zip(
+            *self.ints.tolist(), *columns, strict=True
+        ):
+            value, expected, lower, upper, p_value, effect = numbers
             yield Result(
                 self.metric,
                 self.column,
-                window_start=to_datetime(start),
-                window_end=to_datetime(end),
-                value=_number(value),
+                window_start=_EPOCH + start * _MICROSECOND,
+                window_end=_EPOCH + end * _MICROSECOND,
+                value=value,
                 unit=self.unit,
-                expected=_number(expected),
-                lower=_number(lower),
-                upper=_number(upper),
-                p_value=_number(p_value),
-                effect=_number(effect),
+                expected=expected,
+                lower=lower,
+                upper=upper,
+                p_value=p_value,
+                effect=effect,
                 n_current=n,
                 state=STATES[state],
                 basis=BASES[basis],
@@ -149,24 +190,16 @@ class Line:
         windows : (w,) int64, ascending
             Starts; those of the line that are not among them are left out.
         """
-        if len(windows) == len(self) and np.array_equal(windows, self.starts):
+        if np.array_equal(windows, self.starts):
             return self
-        at = np.searchsorted(self.starts, windows)
-        inside = np.minimum(at, max(len(self) - 1, 0))
-        held = (self.starts[inside] == windows) if len(self) else np.zeros(len(windows), bool)
+        ints = np.zeros((len(INTS), len(windows)), np.int64)
+        floats = np.full((len(FLOATS), len(windows)), np.nan)
+        ints[_STATE] = NOT_APPLICABLE
         width = int(self.ends[0] - self.starts[0]) if len(self) else 0
-
-        def spread(values: NDArray[Any], gap: float) -> NDArray[Any]:
-            out = np.full(len(windows), gap, dtype=values.dtype)
-            out[held] = values[inside[held]]
-            return out
-
-        changed: dict[str, Any] = {name: spread(getattr(self, name), np.nan) for name in FLOATS}
-        for name in ("n", "bases", "versions"):
-            changed[name] = spread(getattr(self, name), 0)
-        changed["states"] = spread(self.states, NOT_APPLICABLE)
-        return replace(self, starts=windows, ends=windows + width, **changed)
-
-
-def _number(value: float) -> float | None:
-    return None if value != value or value in (np.inf, -np.inf) else float(value)
+        if len(self):
+            at = np.minimum(np.searchsorted(self.starts, windows), len(self) - 1)
+            held = self.starts[at] == windows
+            ints[:, held] = self.ints[:, at[held]]
+            floats[:, held] = self.floats[:, at[held]]
+        ints[_START], ints[_END] = windows, windows + width
+        return replace(self, ints=ints, floats=floats)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from tidegauge.catalog.tables import Incident
 from tidegauge.metrics.result import Result
 from tidegauge.profile.layout import to_datetime
 from tidegauge.report.charts import Count, sparkline
 from tidegauge.server.pages.history import History
-from tidegauge.server.pages.lines import STATES, Line
+from tidegauge.server.pages.lines import NOT_APPLICABLE, STATES, Line
 
 _RANKS = {"critical": 0, "warning": 1, "info": 2}
 
@@ -69,6 +70,8 @@ class ColumnGroup:
 
 
 _WIDTH = 132
+#: Windows that a small drawing shows at most.
+_MOST_DRAWN = 80
 _GROUPS = (
     ("harm", "warning", "In incidents with harm", "Those of the worst incident first."),
     ("drift", "shown", "Moved without harm", "Out of its band, but performance held."),
@@ -165,21 +168,38 @@ def _cell(
 
 def line_picture(line: Line, about: str, width: int = 120, height: int = 28) -> Markup:
     """Draw a line as a sparkline with its band."""
-    bounded = line.bounded
-    known = np.isfinite(line.value).tolist()
-    codes = zip(line.states.tolist(), known, strict=True)
-    states = [STATES[code].value if held else "" for code, held in codes]
+    kept = line.select(_extremes(line))
+    bounded = kept.bounded
+    codes = zip(kept.states.tolist(), np.isfinite(kept.value).tolist(), strict=True)
     return Markup(
         sparkline(
-            line.value.tolist(),
-            line.lower.tolist() if bounded else (),
-            line.upper.tolist() if bounded else (),
-            states,
+            kept.value.tolist(),
+            kept.lower.tolist() if bounded else (),
+            kept.upper.tolist() if bounded else (),
+            [STATES[code].value if known else "" for code, known in codes],
             label=f"{line.metric} {about} over {len(line)} windows".replace("  ", " "),
             width=width,
             height=height,
         )
     )
+
+
+def _extremes(line: Line) -> NDArray[np.int64]:
+    """Return which windows a small drawing needs: the least and the greatest of each handful."""
+    n = len(line)
+    if n <= _MOST_DRAWN:
+        return np.arange(n)
+    size = -(-2 * n // _MOST_DRAWN)
+    rows = -(-n // size)
+    held = np.full(rows * size, np.nan)
+    held[:n] = line.value
+    handfuls = held.reshape(rows, size)
+    low = np.argmin(np.where(np.isnan(handfuls), np.inf, handfuls), axis=1)
+    high = np.argmax(np.where(np.isnan(handfuls), -np.inf, handfuls), axis=1)
+    ends = np.stack((np.minimum(low, high), np.maximum(low, high)), axis=1)
+    # Two of each handful, so that equal steps on paper stay equal steps of time.
+    places = ends + np.arange(rows)[:, None] * size
+    return np.minimum(places.ravel(), n - 1)
 
 
 def _place(cell: ColumnCell, severity: str | None) -> tuple[int, float, int, str]:
@@ -211,15 +231,17 @@ def counts_of(history: History, lines: Iterable[tuple[str, Line]], kind: str) ->
         for one in history.within
         if one.kind == kind and one.severity != "info"
     ]
+    windows = history.windows
     alarmed: defaultdict[int, set[str]] = defaultdict(set)
-    judged: defaultdict[int, set[str]] = defaultdict(set)
+    judged: dict[str, NDArray[np.bool_]] = {}
     for name, line in lines:
-        for start, alarm in zip(line.starts.tolist(), line.alarms.tolist(), strict=True):
-            judged[start].add(name)
-            if alarm:
-                alarmed[start].add(name)
+        there = line.on(windows).states != NOT_APPLICABLE
+        judged[name] = judged[name] | there if name in judged else there
+        for start in line.starts[line.alarms].tolist():
+            alarmed[start].add(name)
+    totals = sum(judged.values(), np.zeros(len(windows), np.int64))
     out = []
-    for start in history.windows.tolist():
+    for start, total in zip(windows.tolist(), totals.tolist(), strict=True):
         moment = to_datetime(start)
         names = sorted(alarmed.get(start, ()))
         loud = tuple(
@@ -228,6 +250,5 @@ def counts_of(history: History, lines: Iterable[tuple[str, Line]], kind: str) ->
             if any(name in held and a <= moment <= b for held, a, b in harmful)
         )
         quiet = tuple(name for name in names if name not in loud)
-        end = moment + history.span.width
-        out.append(Count(moment, end, loud, quiet, len(judged.get(start, ()))))
+        out.append(Count(moment, moment + history.span.width, loud, quiet, total))
     return out

@@ -396,7 +396,7 @@ _PAGES: tuple[tuple[str, Callable[[Desk, Request, Clock], Sheet]], ...] = (
 )
 
 
-def routes() -> list[Route]:
+def page_routes() -> list[Route]:
     """Return all routes of pages."""
     made = [Route(path, page(work), methods=["GET"]) for path, work in (*_PAGES, *DRAWINGS)]
     made += [Route(path, deed, methods=["POST"]) for path, deed in DEEDS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from tidegauge.report.charts import HeatCell, Spec, heatmap
 from tidegauge.report.format import day, instant, plural, quantity
 from tidegauge.server.pages.book import Chapter
 from tidegauge.server.pages.history import History
-from tidegauge.server.pages.lines import TOO_FEW, Ints, Line
+from tidegauge.server.pages.lines import Ints, Line
 
 _MOST_CELLS, _MOST_ROWS = 2400, 40
 
@@ -111,7 +112,7 @@ def _left_out(found: list[tuple[SegmentRow, Line]], judged: list[tuple[SegmentRo
 
 
 def _row(history: History, line: Line, column: str, value: str) -> SegmentRow:
-    judged = (line.states != TOO_FEW) & np.isfinite(line.value)
+    judged = line.judged
     alarmed = line.select(line.alarms)
     worst = alarmed.worst()
     return SegmentRow(
@@ -133,10 +134,13 @@ def _chart(
     if not judged or not len(windows):
         return None, ""
     group = -(-len(windows) * len(judged) // _MOST_CELLS)
+    firsts = np.arange(0, len(windows), group)
+    starts = [to_datetime(start) for start in windows[firsts].tolist()]
+    spans = list(zip(starts, [*starts[1:], history.span.end], strict=True))
     cells = [
         cell
         for row, line in judged
-        for cell in _cells(row, line.on(windows), metric, group, history)
+        for cell in _cells(row, line.on(windows), metric, firsts, spans, history)
     ]
     told = "" if group == 1 else f"A cell is {group} windows, in the state of the worst of them."
     gaps = "Gaps: too few records to judge."
@@ -144,30 +148,35 @@ def _chart(
 
 
 def _cells(
-    row: SegmentRow, line: Line, metric: Metric, group: int, history: History
-) -> list[HeatCell]:
-    """Return one segment's cells; where nothing could be judged, none."""
-    judged = (line.states != TOO_FEW) & np.isfinite(line.value)
-    out = []
-    for first in range(0, len(line), group):
-        part = slice(first, min(first + group, len(line)))
-        if not judged[part].any():
+    row: SegmentRow,
+    line: Line,
+    metric: Metric,
+    firsts: Ints,
+    spans: Sequence[tuple[datetime, datetime]],
+    history: History,
+) -> Iterator[HeatCell]:
+    """Yield one segment's cells; where nothing could be judged, none."""
+    judged = line.judged
+    held = np.logical_or.reduceat(judged, firsts).tolist()
+    alarms = np.add.reduceat((line.alarms & judged).astype(np.int64), firsts).tolist()
+    records = np.add.reduceat(line.n, firsts).tolist()
+    stops = [*firsts[1:].tolist(), len(line)]
+    for at, (start, end) in enumerate(spans):
+        if not held[at]:
             continue
-        alarms = int((line.alarms[part] & judged[part]).sum())
-        start, end = to_datetime(int(line.starts[part][0])), to_datetime(int(line.ends[part][-1]))
-        out.append(
-            HeatCell(
-                row.name,
-                "alarm" if alarms else "ok",
-                start=start,
-                end=min(end, history.span.end),
-                alarms=alarms,
-                records=int(line.n[part].sum()),
-                told=_told(line, part, metric) if alarms else "",
-                href=_narrowed(history, row, start, end) if alarms else None,
-            )
+        if not alarms[at]:
+            yield HeatCell(row.name, "ok", start=start, end=end, records=records[at])
+            continue
+        yield HeatCell(
+            row.name,
+            "alarm",
+            start=start,
+            end=end,
+            alarms=alarms[at],
+            records=records[at],
+            told=_told(line, slice(int(firsts[at]), stops[at]), metric),
+            href=_narrowed(history, row, start, end),
         )
-    return out
 
 
 def _told(line: Line, part: slice, metric: Metric) -> str:
