@@ -79,8 +79,10 @@ def compare(
     """Compare records with a reference. Exit code 0: no alarm, 1: alarm, 2: bad input."""
     from tidegauge.comparison import compare as run
     from tidegauge.comparison.report import check_target
+    from tidegauge.engine.startup import only_files
     from tidegauge.report.terminal import print_report, progress
 
+    only_files()
     for target in (html, json_file):
         if target is not None:
             check_target(target)
@@ -107,15 +109,18 @@ def schema(
 ) -> None:
     """Infer a schema, to be looked at, edited and handed to the other commands."""
     from tidegauge.comparison.fit import schema_of
+    from tidegauge.comparison.report import check_target
     from tidegauge.engine import open_source
     from tidegauge.schema import dump_schema
 
+    if output is not None:
+        check_target(output)
     text = dump_schema(schema_of(None, open_source(source)))
     if output is None:
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
-        _console().print(f"written: {output}")
+        _console().print(f"written: {output}", soft_wrap=True)
 
 
 @app.command()

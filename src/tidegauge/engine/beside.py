@@ -17,6 +17,7 @@ from typing import Any
 from tidegauge.engine.open import open_source
 from tidegauge.engine.run import profile_source
 from tidegauge.engine.source import Source
+from tidegauge.engine.startup import only_files
 from tidegauge.errors import BadInput, TidegaugeError
 from tidegauge.profile import Baseline, Layout, Profile
 
@@ -103,6 +104,7 @@ def beside(what: Any, source: Source) -> Beside | None:
 
 def main() -> None:
     """Profile what is asked on standard input; the profile goes to standard output."""
+    only_files()
     asked = json.loads(sys.stdin.buffer.read())
     try:
         layout = Layout.loads(asked["layout"])

@@ -183,7 +183,11 @@ class _Words:
             if len(self.counts) > 2 * _COUNTED:
                 self.counts = Counter(dict(self.counts.most_common(_COUNTED)))
         if self.hashes is not None:
-            self.hashes = np.union1d(self.hashes, hash_strings(pc.drop_null(words)))
+            found = hash_strings(pc.drop_null(words))
+            at = np.minimum(np.searchsorted(self.hashes, found), max(len(self.hashes) - 1, 0))
+            new = found if len(self.hashes) == 0 else found[self.hashes[at] != found]
+            if len(new):
+                self.hashes = np.union1d(self.hashes, new)
             if len(self.hashes) > _VOCABULARY:
                 self.hashes = None
 
