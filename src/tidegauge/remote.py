@@ -7,7 +7,7 @@ from typing import Any, Self
 import httpx
 import pyarrow as pa
 
-from tidegauge.engine.source import Source
+from tidegauge.engine.source import Source, plain_texts
 from tidegauge.errors import BadInput
 
 
@@ -65,8 +65,16 @@ class RemoteModel:
         """
         from tidegauge_client import Client, RefusedError, UnreachableError
 
-        reader = pa.RecordBatchReader.from_batches(source.arrow_schema(), source.batches())
-        with Client(self.address, project=self._project, model=self.name) as client:
+        self._answer("GET", f"{self.address}/healthz")  # the client would wait for a server
+        schema = plain_texts(source.arrow_schema().empty_table()).schema
+        # texts may come as dictionaries, whose words differ from batch to batch
+        batches = (batch.cast(schema) for batch in source.batches())
+        reader = pa.RecordBatchReader.from_batches(schema, batches)
+        try:
+            client = Client(self.address, project=self._project, model=self.name)
+        except ValueError as error:
+            raise BadInput(str(error), code="bad_address") from error
+        with client:
             try:
                 return client.baseline(reader)
             except (RefusedError, UnreachableError) as error:

@@ -74,8 +74,14 @@ def test_bad_input_is_one_line_and_exit_code_2(files: Path, tmp_path: Path) -> N
         ["compare", good, good, "--schema", tmp_path / "none.yaml"],
         ["compare", good, good, "--segment", "wrd"],
         ["compare", good, good, "--window", "1d"],
+        ["compare", good, good, "--window", "9999999d"],
+        ["compare", good, good, "--window", "\N{SUPERSCRIPT TWO}d"],
         ["compare", good, good, "--html", tmp_path / "nowhere" / "r.html"],
         ["schema", "nowhere.csv"],
+        ["schema", good, "-o", tmp_path / "nowhere" / "s.yaml"],
+        ["schema", good, "-o", tmp_path],
+        ["baseline", "set", "m", good, "--url", "localhost"],
+        ["baseline", "set", "m", good, "--url", "http://localhost:9"],
     ):
         done = run(*arguments)
         assert done.returncode == 2, (arguments, done.stdout, done.stderr)

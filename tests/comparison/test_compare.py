@@ -203,3 +203,27 @@ def test_one_row_constants_and_infinities_have_a_defined_result() -> None:
     odd = pd.DataFrame({"x": [np.inf, -np.inf, np.nan, 1.0], "k": [5.0] * 4, "w": [None] * 4})
     assert json.dumps(tg.compare(odd, odd).to_json(), allow_nan=False)
     assert json.dumps(tg.compare(odd, odd.iloc[3:]).to_json(), allow_nan=False)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_at_the_end_of_the_range_raise_no_warning() -> None:
+    table = pa.table({"x": [1e308, -1e308, 1.7e308] * 100, "n": [2**63 - 1, -(2**63), 0] * 100})
+    assert tg.compare(table, table).alarms == 0
+
+
+def test_a_tag_that_one_side_lacks_is_noted_and_raises_no_alarm() -> None:
+    more = frame(1).assign(sample_weight=1.0, trace_id="t", __index_level_0__=range(3000))
+    for sides in ((more, frame(2)), (frame(2), more)):
+        report = tg.compare(*sides)
+        assert report.alarms == 0
+        names = set(report.results["column"].to_pylist())
+        assert not names & {"sample_weight", "trace_id", "__index_level_0__"}
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_numbers_where_times_should_be_are_refused(side: int) -> None:
+    schema = tg.infer_schema(pa.Table.from_pandas(frame(1)))
+    sides = [frame(1), frame(2)]
+    sides[side]["timestamp"] = sides[side]["timestamp"].astype("int64")
+    with pytest.raises(tg.BadInput, match="'timestamp' should be datetime but holds numbers"):
+        tg.compare(sides[0], sides[1], schema=schema)

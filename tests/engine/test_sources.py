@@ -151,3 +151,58 @@ def test_a_frame_that_mixes_types_is_refused() -> None:
 def test_what_is_no_frame_is_refused() -> None:
     with pytest.raises(BadInput, match="a list is no frame"):
         open_source([1, 2, 3])
+
+
+def test_lines_that_do_not_fit_the_header_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,c\n1,2,3\n" + "1,2\n1,2,3,4\n" * 50)
+    with pytest.raises(UnreadableSource, match="header names 3 columns"):
+        open_source(tmp_path / "t.csv")
+
+
+def test_a_header_of_one_quoted_name_may_hold_commas(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('"a b"\n1\n2\n')
+    assert open_source(tmp_path / "t.csv").arrow_schema().names == ["a b"]
+
+
+def test_files_of_a_folder_may_differ_in_order_width_and_more_columns(tmp_path: Path) -> None:
+    words = ["u", "v", "u"]
+    pq.write_table(
+        pa.table({"n": pa.array([1, 2, 3], pa.int32()), "w": words, "e": pa.nulls(3)}),
+        tmp_path / "a.parquet",
+    )
+    more = {"more": [0, 0], "e": [1.5, 2.5], "w": pa.array(["w", None], pa.large_string())}
+    pq.write_table(pa.table({**more, "n": [0.5, 9.0]}), tmp_path / "b.parquet")
+    source = open_source(tmp_path)
+    assert source.rows == 5
+    assert source.arrow_schema().field("n").type == pa.float64()
+    for asked in (None, ["w", "n"]):
+        table = pa.concat_tables(
+            pa.Table.from_batches([batch]).cast(
+                pa.schema([f for f in source.arrow_schema() if f.name in batch.schema.names])
+            )
+            for batch in source.batches(asked)
+        )
+        assert table["n"].to_pylist() == [1, 2, 3, 0.5, 9.0]
+        assert table["w"].to_pylist() == [*words, "w", None]
+    assert head(source, 2)["e"].type == pa.float64()
+
+
+def test_files_of_a_folder_with_other_kinds_of_values_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": ["one"]}), tmp_path / "b.parquet")
+    with pytest.raises(BadInput, match=r"b\.parquet: column 'x' is string, but double in .*a\.par"):
+        open_source(tmp_path)
+    pq.write_table(pa.table({"y": [1.0]}), tmp_path / "b.parquet")
+    with pytest.raises(BadInput, match=r"b\.parquet lacks column 'x'"):
+        open_source(tmp_path)
+
+
+def test_a_damaged_delta_table_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUST_BACKTRACE", "1")
+    (tmp_path / "_delta_log").mkdir()
+    (tmp_path / "_delta_log" / f"{0:020}.json").write_text("garbage")
+    with pytest.raises(UnreadableSource, match="cannot be read as a Delta table") as raised:
+        open_source(tmp_path)
+    assert "\n" not in raised.value.message

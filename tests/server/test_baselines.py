@@ -3,14 +3,18 @@ from __future__ import annotations
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from harness import ARROW, NDJSON, PARQUET, START, Api, frame, records, stamp
 
+from tidegauge.engine import open_source
 from tidegauge.ingest.arrow_stream import write as write_arrow
 from tidegauge.ingest.parquet import write as write_parquet
+from tidegauge.remote import RemoteModel
 
 LABELS = [i % 3 == 0 for i in range(300)]
 
@@ -174,3 +178,16 @@ def test_a_score_that_the_baseline_did_not_have_is_a_score_once_it_comes(api: Ap
     roles = {c["name"]: c["role"] for c in api.get("schema")["columns"]}
     assert roles["score"] == "score"
     assert api.record("p1")["score"] == 0.01
+
+
+@pytest.mark.parametrize("text", [pa.string(), pa.large_string()], ids=str)
+def test_a_parquet_file_with_texts_can_be_uploaded(
+    api: Api, address: str, tmp_path: Path, text: pa.DataType
+) -> None:
+    table = frame(300, label=LABELS)
+    fields = [f.with_type(text) if pa.types.is_string(f.type) else f for f in table.schema]
+    pq.write_table(table.cast(pa.schema(fields)), tmp_path / "t.parquet", row_group_size=90)
+    with RemoteModel(address, "default", api.model) as remote:
+        told = remote.upload_baseline(open_source(tmp_path / "t.parquet"))
+    assert (told["rows"], told["windows"]) == (300, 3)
+    assert told["columns"] == ["age", "carrier", "score", "label"]

@@ -23,6 +23,7 @@ from tidegauge.profile import Baseline
 from tidegauge.schema import Role, Schema
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_WIDEST = timedelta(days=3660)
 
 
 def parse_window(text: str) -> timedelta:
@@ -39,9 +40,14 @@ def parse_window(text: str) -> timedelta:
     datetime.timedelta(seconds=21600)
     """
     number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or int(number) == 0 or unit not in _UNITS:
+    if not number.isdecimal() or int(number[:18]) == 0 or unit not in _UNITS:
         raise BadInput(
             f"window {text!r} is no width; give a number and m, h, d or w, such as 1d or 6h",
+            code="bad_window",
+        )
+    if int(number[:18]) * _UNITS[unit] > _WIDEST.total_seconds():
+        raise BadInput(
+            f"window {text!r} is too wide; {_WIDEST.days}d is the most, or leave the window out",
             code="bad_window",
         )
     return timedelta(seconds=int(number) * _UNITS[unit])

@@ -36,7 +36,9 @@ class DeltaSource:
             self._table = DeltaTable(str(path))
             self._schema = pa.schema(self._table.schema().to_arrow())
         except (deltalake.exceptions.DeltaError, OSError, ValueError) as error:
-            raise UnreadableSource(f"{path} cannot be read as a Delta table: {error}") from error
+            raise UnreadableSource(
+                f"{path} cannot be read as a Delta table: {_reason(error)}"
+            ) from error
         refuse_duplicates(self._schema.names, str(path))
 
     def arrow_schema(self) -> pa.Schema:
@@ -53,4 +55,9 @@ class DeltaSource:
             for batch in pa.RecordBatchReader.from_stream(reader):
                 yield from rebatch(plain_texts(pa.Table.from_batches([batch])))
         except (deltalake.exceptions.DeltaError, pa.ArrowException, OSError) as error:
-            raise UnreadableSource(f"{self.path} cannot be scanned: {error}") from error
+            raise UnreadableSource(f"{self.path} cannot be scanned: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line; a backtrace may follow it."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -38,11 +38,17 @@ class CsvSource:
         self.rows: int | None = None
         if path.stat().st_size == 0:
             raise EmptyInput(f"{path} is empty; it needs a header and at least one row")
-        refuse_duplicates(_header(path), str(path))
+        header = _header(path)
+        refuse_duplicates(header, str(path))
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
         self._query = f"FROM read_csv({_quoted(path)}, sample_size = 200000)"
         self._schema = self._read("LIMIT 0").schema
+        if len(self._schema) == 1 < len(header) and self._schema.names[0] not in header:
+            raise UnreadableSource(
+                f"{path} cannot be read as CSV: its header names {len(header)} columns, but its "
+                "lines have other numbers of values; mend the file or save it as Parquet"
+            )
         self._refuse_mixed()
 
     def _read(self, tail: str = "", columns: str = "*") -> pa.RecordBatchReader:
@@ -75,7 +81,7 @@ class CsvSource:
             if row and row[0] is not None and _NEARLY_NUMERIC <= row[0] < 1 and row[1] > 20:
                 raise BadInput(
                     f"{self.path}: column {name!r} mixes numbers with text: {row[2]!r} in line "
-                    f"{row[3] + 1}; mend the file, or declare the column's type in a schema",
+                    f"{row[3] + 1}; mend the file, or save it as Parquet with the type you mean",
                     code="mixed_types",
                 )
 
