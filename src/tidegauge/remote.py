@@ -61,9 +61,10 @@ class RemoteModel:
         Raises
         ------
         BadInput
-            If the server refuses them.
+            If the server refuses them, is not there, or a time has no zone.
         """
-        from tidegauge_client import Client, RefusedError, UnreachableError
+        from tidegauge_client import Client
+        from tidegauge_client.errors import ClientError, NaiveTimeError
 
         self._answer("GET", f"{self.address}/healthz")  # the client would wait for a server
         schema = plain_texts(source.arrow_schema().empty_table()).schema
@@ -77,7 +78,13 @@ class RemoteModel:
         with client:
             try:
                 return client.baseline(reader)
-            except (RefusedError, UnreachableError) as error:
+            except NaiveTimeError as error:
+                raise BadInput(
+                    f"{source.name}: column {error.column!r} has times without a zone; save them "
+                    "with one, such as UTC",
+                    code="naive_timestamp",
+                ) from error
+            except ClientError as error:
                 raise BadInput(f"{source.name}: {error}") from error
 
     def _get(self, path: str, **parameters: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from harness import ARROW, NDJSON, PARQUET, START, Api, frame, records, stamp
 
 from tidegauge.engine import open_source
+from tidegauge.errors import BadInput
 from tidegauge.ingest.arrow_stream import write as write_arrow
 from tidegauge.ingest.parquet import write as write_parquet
 from tidegauge.remote import RemoteModel
@@ -191,3 +192,13 @@ def test_a_parquet_file_with_texts_can_be_uploaded(
         told = remote.upload_baseline(open_source(tmp_path / "t.parquet"))
     assert (told["rows"], told["windows"]) == (300, 3)
     assert told["columns"] == ["age", "carrier", "score", "label"]
+
+
+def test_a_file_with_naive_times_is_refused_and_nothing_is_made(api: Api, address: str) -> None:
+    table = frame(30).set_column(1, "timestamp", pa.array([START.replace(tzinfo=None)] * 30))
+    with (
+        RemoteModel(address, "default", api.model) as remote,
+        pytest.raises(BadInput, match="mine: column 'timestamp' has times without a zone"),
+    ):
+        remote.upload_baseline(open_source(table, "mine"))
+    assert api.http.get(api.path).status_code == 404
