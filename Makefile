@@ -9,7 +9,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test system bench bench-ingest lint format docs metrics-page constraints clean
+.PHONY: demo test system bench lint format docs constraints clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/tidegauge demo $(DEMO_ARGS)
@@ -23,6 +23,7 @@ system:
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.compare $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.pages
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
