@@ -29,7 +29,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -p no:doctest --no-header tests/test_layering.py
+	$(BIN)/python -m pytest -q --no-header tests/test_layering.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
