@@ -39,7 +39,7 @@ def page() -> str:
     for family, about in ABOUT.items():
         lines += ["", f"## {family.value.capitalize()}", "", about, ""]
         lines += ["| metric | of | unit | judged | what it is |", "|---|---|---|---|---|"]
-        for one in all_metrics().values():
+        for _, one in sorted(all_metrics().items()):
             if one.family is family:
                 cells = (f"`{one.name}`", _where(one), one.unit, _judged(one), one.summary)
                 lines.append("| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |")

@@ -78,14 +78,12 @@ def compare(
 ) -> None:
     """Compare records with a reference. Exit code 0: no alarm, 1: alarm, 2: bad input."""
     from tidegauge.comparison import compare as run
-    from tidegauge.comparison.report import check_target
+    from tidegauge.comparison.report import check_targets
     from tidegauge.engine.startup import only_files
     from tidegauge.report.terminal import print_report, progress
 
     only_files()
-    for target in (html, json_file):
-        if target is not None:
-            check_target(target)
+    check_targets((html, json_file), (reference, current))
     with progress(_console(quiet, stderr=True), quiet) as advance:
         report = run(reference, current, schema, tuple(segment or ()), window, progress=advance)
     if html is not None:

@@ -77,6 +77,8 @@ def test_bad_input_is_one_line_and_exit_code_2(files: Path, tmp_path: Path) -> N
         ["compare", good, good, "--window", "9999999d"],
         ["compare", good, good, "--window", "\N{SUPERSCRIPT TWO}d"],
         ["compare", good, good, "--html", tmp_path / "nowhere" / "r.html"],
+        ["compare", good, good, "--html", tmp_path / "r", "--json", tmp_path / "r"],
+        ["compare", good, good, "--json", good],
         ["schema", "nowhere.csv"],
         ["schema", good, "-o", tmp_path / "nowhere" / "s.yaml"],
         ["schema", good, "-o", tmp_path],

@@ -191,6 +191,23 @@ def test_a_segment_column_of_few_whole_numbers_is_taken_as_categories() -> None:
     assert {json.loads(s)["floor"] for s in table["segment"].dropna()} >= {"0", "1", "2"}
 
 
+def test_infinite_values_are_an_alarm() -> None:
+    current = pd.DataFrame({"x": [float("inf")] * 500})
+    report = tg.compare(pd.DataFrame({"x": [1.0, 2.0] * 250}), current)
+    table = report.to_frame().set_index("metric")
+    assert table.loc["infinite_share", "state"] == "alarm"
+
+
+def test_too_few_records_are_not_called_well() -> None:
+    assert tg.compare(frame(1), frame(2).iloc[:5]).verdict.startswith("Too few records to tell")
+
+
+def test_labels_where_the_reference_had_none_are_no_damage() -> None:
+    reference = frame(1).assign(label=None)
+    table = tg.compare(reference, frame(2)).to_frame()
+    assert "alarm" not in set(table[table["column"] == "label"]["state"])
+
+
 def test_nothing_is_left_behind_when_a_report_cannot_be_written(tmp_path: Path) -> None:
     report = tg.compare(frame(1), frame(2))
     for name in ("r.pdf", "nowhere/r.html"):

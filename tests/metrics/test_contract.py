@@ -380,6 +380,7 @@ def test_what_is_judged_is_this():
         "ks": ["any"],
         "total_variation": ["any"],
         "missing_share": ["any"],
+        "infinite_share": ["any"],
         "unseen_share": ["any"],
         "type_error_share": ["any"],
         "row_count": ["any"],

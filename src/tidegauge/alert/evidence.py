@@ -25,6 +25,7 @@ _DAMAGE = {
     "missing_share": "missing",
     "unseen_share": "unseen",
     "type_error_share": "of a wrong type",
+    "infinite_share": "infinite",
 }
 
 

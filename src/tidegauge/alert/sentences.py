@@ -65,6 +65,8 @@ def _damage(alarms: Sequence[Alarm]) -> str:
         return "has unseen values" if one else "have unseen values"
     if metrics == {"type_error_share"}:
         return "has values of a wrong type" if one else "have values of a wrong type"
+    if metrics == {"infinite_share"}:
+        return "has infinite values" if one else "have infinite values"
     return "has damaged values" if one else "have damaged values"
 
 

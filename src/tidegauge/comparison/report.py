@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,24 @@ class Report:
 
     def __repr__(self) -> str:
         return f"<tidegauge report: {self.verdict}>"
+
+
+def check_targets(targets: Sequence[Path | None], sources: Sequence[str]) -> None:
+    """Refuse files to write before any work is done.
+
+    Raises
+    ------
+    BadInput
+        If one's folder is not there, if two are the same, or if one is a source.
+    """
+    taken = {Path(source).resolve() for source in sources}
+    for target in targets:
+        if target is None:
+            continue
+        check_target(target)
+        if target.resolve() in taken:
+            raise BadInput(f"{target} is named twice; write to a file of its own", code="same_file")
+        taken.add(target.resolve())
 
 
 def check_target(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from tidegauge.explain import ScoreImpact
 from tidegauge.metrics import Result
 from tidegauge.metrics.result import Basis, State
 from tidegauge.monitor import Judged
+from tidegauge.monitor.norms import MIN_RECORDS
 from tidegauge.profile import Baseline, Profile
 from tidegauge.profile.histogram import display_bins
 from tidegauge.profile.layout import to_datetime
@@ -28,8 +30,9 @@ def source_info(source: Source, profile: Profile) -> SourceInfo:
     held = profile[ROWS]
     start = end = None
     if "minimum" in held and np.isfinite(held["minimum"][:, 0]).any():
-        start = to_datetime(int(held["minimum"][:, 0].min()))
-        end = to_datetime(int(held["maximum"][:, 0].max()))
+        with contextlib.suppress(OverflowError):  # times beyond the year 9999
+            start = to_datetime(int(held["minimum"][:, 0].min()))
+            end = to_datetime(int(held["maximum"][:, 0].max()))
     return SourceInfo(source.name, int(held["n"][:, 0].sum()), start, end)
 
 
@@ -174,9 +177,10 @@ def verdict(
 ) -> str:
     """Say in one sentence whether anything is wrong."""
     if alarms == 0:
-        few = sum(1 for state in table["state"].to_pylist() if state == State.TOO_FEW.value)
-        if few and few == len([c for c in columns if c.headline]):
-            return "Too few records to tell."
+        states = zip(*(table[n].to_pylist() for n in ("state", "lower", "upper")), strict=True)
+        judged = {state for state, *band in states if state != "ok" or band != [None, None]}
+        if State.TOO_FEW.value in judged and State.OK.value not in judged:
+            return f"Too few records to tell: a window needs at least {MIN_RECORDS}."
         return "No alarm: nothing differs from the reference beyond what is usual."
     count = "1 alarm" if alarms == 1 else f"{alarms} alarms"
     worse = [r.metric for r in performance if r.state is State.ALARM]

@@ -58,6 +58,13 @@ def missing_share(current: View, reference: View) -> Values:
     return _share(current["missing"], current.rows)
 
 
+def _unseen_p(current: View, reference: View) -> Values:
+    """Undefined where the baseline had no value at all: then every value is new."""
+    known = reference.present[0, 0] > 0
+    p = share_rise_p(current["unseen"], current.rows, reference["unseen"], reference.rows)
+    return p if known else np.full(current.rows.shape, np.nan)
+
+
 @metric(
     "unseen_share",
     Family.QUALITY,
@@ -68,7 +75,7 @@ def missing_share(current: View, reference: View) -> Values:
     judged=True,
     minimum_effect=0.01,
     noise=share_noise,
-    p_value=_rise_p("unseen"),
+    p_value=_unseen_p,
     uses_reference=False,
 )
 def unseen_share(current: View, reference: View) -> Values:
@@ -103,6 +110,24 @@ def _outside(view: View) -> Values:
 def out_of_range_share(current: View, reference: View) -> Values:
     """Share of records whose value lies outside the schema's range, or the baseline's own."""
     return _share(_outside(current), current.rows)
+
+
+@metric(
+    "infinite_share",
+    Family.QUALITY,
+    types=_PLAIN,
+    needs=("infinite",),
+    unit="share",
+    scale=Scale.ARCSINE,
+    judged=True,
+    minimum_effect=0.01,
+    noise=share_noise,
+    p_value=_rise_p("infinite"),
+    uses_reference=False,
+)
+def infinite_share(current: View, reference: View) -> Values:
+    """Share of records whose value is plus or minus infinity; these are in no bin and no mean."""
+    return _share(current["infinite"], current.rows)
 
 
 @metric(
