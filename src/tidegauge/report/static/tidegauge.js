@@ -201,7 +201,12 @@
       locale: { number: NUMBERS, time: TIMES },
     });
     drawn.set(figure, { spec, view });
-    view.run();
+    view.runAsync().then(() => {
+      // Marks that nobody named (a brush, a rule) say nothing to who hears the page.
+      for (const mark of place.querySelectorAll("[role=graphics-symbol]:not([aria-label])")) {
+        mark.setAttribute("aria-hidden", "true");
+      }
+    });
     if ((spec.layer ?? []).some((layer) => layer.params?.some((one) => one.name === "brush"))) {
       watchBrush(figure, view);
     }

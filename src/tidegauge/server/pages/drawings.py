@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from tidegauge.errors import NotFound
 from tidegauge.profile.layout import to_datetime
-from tidegauge.report.charts import Spec, share_ribbon
+from tidegauge.report.charts import Lane, Spec, share_ribbon
 from tidegauge.report.format import interval
 from tidegauge.schema import Column, ColumnType
 from tidegauge.server.known import Model
@@ -42,7 +42,6 @@ def shares_drawing(desk: Desk, request: Request, clock: Clock) -> Sheet:
     """The shares of a categorical column's values, window by window."""
 
     def draw(found: Model, span: Span, held: Column, counts: ColumnCounts) -> Spec:
-        del span
         baseline = desk.runtime.baseline(found)
         assert baseline is not None
         if held.type not in (ColumnType.CATEGORICAL, ColumnType.BOOLEAN) or not len(counts.starts):
@@ -50,7 +49,9 @@ def shares_drawing(desk: Desk, request: Request, clock: Clock) -> Sheet:
         starts = [to_datetime(start) for start in counts.starts.tolist()]
         windows = [(start, start + found.window) for start in starts]
         shares = value_shares(baseline, counts, held.name)
-        return share_ribbon(windows, shares, name=held.name, height=_HEIGHT)
+        spec = share_ribbon(windows, shares, name=held.name, height=_HEIGHT)
+        spec["encoding"]["fill"]["legend"] |= {"orient": "top", "direction": "horizontal"}
+        return Lane(span.start, span.end).hold(spec)
 
     return _drawn(desk, request, clock, draw)
 

@@ -182,10 +182,14 @@ def _verdict(rows: Sequence[FleetRow]) -> Verdict:
         )
     learning = [row for row in rows if row.state == "learning"]
     if learning and len(learning) == len(rows):
-        what = "The model is" if len(rows) == 1 else f"All {len(rows)} models are"
+        what = "The model is" if len(rows) == 1 else f"{_all(rows)} are"
         return Verdict("learning", f"{what} still learning what is usual.")
-    what = "The model works" if len(rows) == 1 else f"All {len(rows)} models work"
+    what = "The model works" if len(rows) == 1 else f"{_all(rows)} work"
     return Verdict("ok", f"{what} as expected.")
+
+
+def _all(rows: Sequence[FleetRow]) -> str:
+    return "Both models" if len(rows) == 2 else f"All {len(rows)} models"
 
 
 def _names(rows: Sequence[FleetRow]) -> str:

@@ -15,7 +15,10 @@ TONES = {"critical": "alarm", "warning": "warning", "info": "quiet"}
 
 
 def marks_of(
-    history: History, kinds: Collection[str] = (), columns: Collection[str] = ()
+    history: History,
+    kinds: Collection[str] = (),
+    columns: Collection[str] = (),
+    metric: str | None = None,
 ) -> list[TimeMark]:
     """Return the marks of one chart, within the range.
 
@@ -29,6 +32,8 @@ def marks_of(
         Kinds of incidents that the chart is about.
     columns : collection of str
         Columns that it is about; then those of the kinds count that hold one of them.
+    metric : str, optional
+        That it draws; incidents of another one of the same kind are left out.
     """
     marks = []
     row = history.baseline
@@ -36,7 +41,7 @@ def marks_of(
         label = f"baseline, {row.n_records:,} records".replace(",", " ")
         marks += _clipped(history, "baseline", row.start, row.end, label)
     for one in reversed(history.within):
-        if one.severity == "critical" or _concerns(one, kinds, columns):
+        if one.severity == "critical" or _concerns(one, kinds, columns, metric):
             end = one.last_window + history.span.width
             tone = TONES.get(one.severity, "warning")
             href = history.links.incident(one.id)
@@ -47,8 +52,11 @@ def marks_of(
     return marks
 
 
-def _concerns(one: Incident, kinds: Collection[str], columns: Collection[str]) -> bool:
-    if one.kind not in kinds:
+def _concerns(
+    one: Incident, kinds: Collection[str], columns: Collection[str], metric: str | None
+) -> bool:
+    named = one.evidence.get("metric")
+    if one.kind not in kinds or (metric is not None and named not in (None, metric)):
         return False
     if columns:
         return not set(one.evidence.get("columns", ())).isdisjoint(columns)

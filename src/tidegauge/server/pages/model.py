@@ -222,7 +222,7 @@ def _lane(
         line.on(history.windows).results(),
         title=line.metric,
         unit=line.unit,
-        marks=marks_of(history, kinds),
+        marks=marks_of(history, kinds, metric=line.metric),
         brush=True,
         height=height,
         zero=zero,

@@ -129,7 +129,8 @@ def model_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     """A model: how is it, since when, and what is it about."""
     standing, asked, span = opened(desk, request)
     facts = desk.runtime.facts.of(standing.model)
-    waiting = f"{facts.records}-{facts.last_event}" if span is None else ""
+    arriving = desk.runtime.waiting(standing.model) if span is None else 0
+    waiting = f"{facts.records}-{facts.last_event}-{arriving}" if span is None else ""
     clock.lap("stamp")
 
     def make() -> str:
@@ -137,7 +138,8 @@ def model_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
         history = desk.reading.history(standing, asked, span)
         if history is None:
             address = str(request.base_url).rstrip("/")
-            return render("waiting.html", {**values, "facts": facts, "address": address})
+            values |= {"facts": facts, "address": address, "arriving": arriving}
+            return render("waiting.html", values)
         by_segment = desk.reading.by_segment(history) if asked.segment is None else None
         clock.lap("read")
         view = model.model_view(history, by_segment)

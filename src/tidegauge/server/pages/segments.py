@@ -60,6 +60,8 @@ class SegmentView:
     metric : str
     rows : tuple of SegmentRow
     chart : dict or None
+    height : int
+        That it will take, in pixels.
     under : str
         What the chart leaves out.
     """
@@ -67,6 +69,7 @@ class SegmentView:
     metric: str
     rows: tuple[SegmentRow, ...]
     chart: Spec | None
+    height: int
     under: str
 
 
@@ -96,6 +99,7 @@ def segment_view(history: History, metric: Metric, chapter: Chapter) -> SegmentV
         metric.name,
         tuple(row for row, _ in found),
         chart,
+        20 * len(judged) + 50,
         " ".join(part for part in (told, _left_out(found, judged)) if part),
     )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -19,6 +22,7 @@ from tidegauge.server.pages.rendering import HEADERS, render
 from tidegauge.server.runtime import Runtime
 
 _log = logging.getLogger(__name__)
+_MEANT = re.compile(r"no (?:model|column) '(.+?)'.* \(did you mean '(.+?)'\?\)")
 _UNFORESEEN = "Something went wrong that nobody foresaw; the server's log tells more."
 
 
@@ -129,7 +133,7 @@ def page(work: Work) -> Callable[[Request], Awaitable[Response]]:
         except Elsewhere as other:
             return RedirectResponse(other.address, 303, HEADERS)
         except TidegaugeError as error:
-            return error_answer(error)
+            return error_answer(error, request.url.path)
         except Exception:
             _log.exception("%s %s failed", request.method, request.url.path)
             return Response(error_page(500, _UNFORESEEN), 500, HEADERS, "text/html; charset=utf-8")
@@ -151,26 +155,48 @@ def _answer(request: Request, sheet: Sheet, clock: Clock) -> Response:
     return Response(sheet.body, sheet.status, headers, sheet.media_type)
 
 
-def error_answer(error: TidegaugeError) -> Response:
-    """Return the page of an error raised on purpose."""
+def error_answer(error: TidegaugeError, path: str = "") -> Response:
+    """Return the page of an error raised on purpose.
+
+    Parameters
+    ----------
+    error : TidegaugeError
+    path : str
+        What was asked for, so that the page can lead to what may have been meant.
+    """
     headers = dict(HEADERS)
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(max(1, round(error.retry_after)))
     message = error.message.encode("utf-8", "replace").decode()
-    body = error_page(error.status, message)
+    body = error_page(error.status, message, _meant(message, path))
     return Response(body, error.status, headers, "text/html; charset=utf-8")
 
 
-def error_page(status: int, message: str) -> str:
+def _meant(message: str, path: str) -> str:
+    """Return the address that may have been meant, where an error names it; else nothing.
+
+    Examples
+    --------
+    >>> _meant("no model 'churm' here (did you mean 'churn'?)", "/projects/default/models/churm")
+    '/projects/default/models/churn'
+    """
+    found = _MEANT.search(message)
+    if found is None:
+        return ""
+    wrong, right = quote(found[1], safe=""), quote(found[2], safe="")
+    address = quote(path, safe="/")
+    return address.replace(f"/{wrong}", f"/{right}", 1) if f"/{wrong}" in address else ""
+
+
+def error_page(status: int, message: str, meant: str = "") -> str:
     """Return the page of an error."""
     sentence = message[:1].upper() + message[1:]
-    return render("error.html", {"status": status, "sentence": sentence.rstrip(".") + "."})
+    values = {"status": status, "sentence": sentence.rstrip(".") + ".", "meant": meant}
+    return render("error.html", values)
 
 
 def add_error_pages(app: Any) -> None:
     """Answer browsers that ask for what is not there with a page; programs as before."""
-    from starlette.exceptions import HTTPException
-
     before = app.exception_handlers.get(HTTPException)
 
     async def missing(request: Request, error: Exception) -> Response:
