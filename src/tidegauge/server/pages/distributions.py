@@ -126,7 +126,7 @@ class Distributions:
             else empty
             for name in _WANTED
         ]
-        return ColumnCounts(np.concatenate([starts for starts, _, _ in parts]), *arrays)
+        return _by_window(np.concatenate([starts for starts, _, _ in parts]), *arrays)
 
     def forget(self) -> None:
         """Let go of everything."""
@@ -152,6 +152,24 @@ class Distributions:
             while sum(one.nbytes for _, one in self._held.values()) > self._most:
                 self._held.popitem(last=False)
         return month
+
+
+def _by_window(
+    starts: NDArray[np.int64],
+    counts: NDArray[Any],
+    minimum: NDArray[np.float64],
+    maximum: NDArray[np.float64],
+) -> ColumnCounts:
+    """Add up what several versions have of one window."""
+    windows, place = np.unique(starts, return_inverse=True)
+    total = np.zeros((len(windows), counts.shape[1]), np.int64)
+    np.add.at(total, place, counts)
+    if not len(minimum):
+        return ColumnCounts(windows, total, minimum, maximum)
+    low, high = np.full(len(windows), np.inf), np.full(len(windows), -np.inf)
+    np.minimum.at(low, place, minimum)
+    np.maximum.at(high, place, maximum)
+    return ColumnCounts(windows, total, low, high)
 
 
 def _wanted(version: str | None) -> str | Wildcard:
