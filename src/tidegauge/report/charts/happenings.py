@@ -27,8 +27,9 @@ class TimeMark:
     Parameters
     ----------
     kind : str
-        ``incident`` (shaded, in the colour of its tone), ``baseline`` (a shaded region) or
-        ``version`` (a line, also for deployments and baseline changes).
+        ``incident`` (shaded, in the colour of its tone), ``elsewhere`` (an incident of something
+        else: only its strip on top), ``baseline`` (a shaded region) or ``version`` (a line, also
+        for deployments and baseline changes).
     start : datetime
     end : datetime or None
         ``None`` for a moment, or for what is still going on.
@@ -87,7 +88,7 @@ def strips(marks: Sequence[TimeMark], last: int | None) -> list[dict[str, Any]]:
         Where what goes on ends, in milliseconds.
     """
     layers: list[dict[str, Any]] = []
-    incidents = [_row(mark, last) for mark in marks if mark.kind == "incident"]
+    incidents = [_row(mark, last) for mark in marks if mark.kind in ("incident", "elsewhere")]
     if incidents:
         layers.append(
             {

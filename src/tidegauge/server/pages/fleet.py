@@ -16,7 +16,7 @@ from tidegauge.server.pages.asked import Links
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.pages.ranking import line_picture
-from tidegauge.server.pages.verdict import Verdict, state_of
+from tidegauge.server.pages.verdict import Verdict, inside, state_of
 
 _RANKS = {"alarm": 0, "warning": 1, "silent": 2, "learning": 3, "too_few": 3, "ok": 4}
 
@@ -170,6 +170,10 @@ def _harm(row: FleetRow) -> float:
 def _verdict(rows: Sequence[FleetRow]) -> Verdict:
     bad = [row for row in rows if row.state == "alarm"]
     warned = [row for row in rows if row.state == "warning"]
+    if len(bad) + len(warned) == 1:
+        (row,) = bad or warned
+        what = "is not working as expected" if bad else "needs a look"
+        return Verdict(row.state, f"{row.model.name} {what}: {inside(row.incidents[0].title)}.")
     if bad:
         others = f"; {plural(len(warned), 'other')} to look at" if warned else ""
         return Verdict(

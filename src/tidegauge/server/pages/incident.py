@@ -16,7 +16,7 @@ from tidegauge.report.charts import TimeMark, timeline
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.pages.marks import TONES
-from tidegauge.server.pages.model import QUESTIONS, Drawn, held_by, lane_of
+from tidegauge.server.pages.model import Drawn, held_by, lane_of, question
 from tidegauge.server.shown import by_harm
 
 #: Alarms in the table, and windows that are named.
@@ -298,7 +298,7 @@ def _lanes(
         if not len(line):
             continue
         title = f"{column}: {metric}" if column else metric
-        about = QUESTIONS.get(metric, "")
+        about = question(history, metric)
         out.append(_lane(history, incident, line, title, about, _HEIGHT if at == 0 else 90))
     return out
 

@@ -41,11 +41,13 @@ def marks_of(
         label = f"baseline, {row.n_records:,} records".replace(",", " ")
         marks += _clipped(history, "baseline", row.start, row.end, label)
     for one in reversed(history.within):
-        if one.severity == "critical" or _concerns(one, kinds, columns, metric):
+        own = _concerns(one, kinds, columns, metric)
+        if own or one.severity == "critical":
             end = one.last_window + history.span.width
             tone = TONES.get(one.severity, "warning")
             href = history.links.incident(one.id)
-            marks += _clipped(history, "incident", one.first_window, end, one.title, href, tone)
+            kind = "incident" if own else "elsewhere"
+            marks += _clipped(history, kind, one.first_window, end, one.title, href, tone)
     for name, start in history.versions[1:]:
         moment = to_datetime(start)
         marks += _clipped(history, "version", moment, None, f"version {name or 'none'}")

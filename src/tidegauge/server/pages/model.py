@@ -30,6 +30,9 @@ _LEAD, _SECOND, _LANE, _COUNTS = 150, 100, 76, 48
 #: What a metric asks, in words.
 QUESTIONS = {
     "bias": "how much more often the outcome came true than was predicted",
+    "bias regression": "how far the outcome lay above what was predicted, on average",
+    "error_share": "share of failed answers",
+    "latency_p95": "slowest 5 % of answers",
     "roc_auc": "how well the score ranks",
     "accuracy": "share of right answers",
     "mae": "mean error",
@@ -44,6 +47,7 @@ AXES = {
     "out_of_range_share": "outside (%)",
     "total_variation": "distance",
     "latency_p95": "latency",
+    "error_share": "errors (%)",
 }
 
 
@@ -81,6 +85,8 @@ class ModelView:
     counted : list of (severity, int)
     lanes : tuple of Drawn
         Over one time axis.
+    calm : list of str
+        What needs no chart, in words.
     figures : tuple of Result
         Performance in the newest window with labels.
     labels : Result or None
@@ -94,6 +100,7 @@ class ModelView:
     incidents: Sequence[Incident]
     counted: list[tuple[str, int]]
     lanes: tuple[Drawn, ...]
+    calm: list[str]
     figures: tuple[Result, ...]
     labels: Result | None
     columns: tuple[ColumnGroup, ...]
@@ -120,6 +127,7 @@ def model_view(history: History, by_segment: Chapter | None) -> ModelView:
         _shown(history),
         by_kind(history.within),
         tuple(lanes_of(history)),
+        calm_of(history),
         figures,
         figures[0] if figures else None,
         tuple(column_groups(history)),
@@ -167,17 +175,11 @@ def lanes_of(history: History) -> list[Drawn]:
         line = history.line(metric.name)
         if len(line):
             height = _LEAD if at == 0 else _SECOND
-            about = QUESTIONS.get(metric.name, "performance")
+            about = question(history, metric.name) or "performance"
             out.append(_lane(history, lane, line, about, ("performance",), height))
-    if history.drift:
-        counts = counts_of(history, history.drift.items(), "drift")
-        title = "columns that drift"
-        out.append(_counted(history, lane, "drift", title, counts))
-    quality = [(name, line) for (name, _), line in history.quality.items()]
-    if quality:
-        counts = counts_of(history, quality, "quality")
-        title = "columns with missing, unseen or broken values"
-        out.append(_counted(history, lane, "quality", title, counts))
+    for key, title, lines in _by_column(history):
+        if _any_alarm(lines):
+            out.append(_counted(history, lane, key, title, counts_of(history, lines, key)))
     volume = history.line("row_count")
     if len(volume):
         about = QUESTIONS["row_count"]
@@ -187,11 +189,40 @@ def lanes_of(history: History) -> list[Drawn]:
     return out
 
 
+def _by_column(history: History) -> list[tuple[str, str, list[tuple[str, Line]]]]:
+    """Return what is judged of columns: key, what it is called, and the lines."""
+    quality = [(name, line) for (name, _), line in history.quality.items()]
+    return [
+        ("drift", "columns that drift", list(history.drift.items())),
+        ("quality", "columns with missing, unseen or broken values", quality),
+    ]
+
+
+def _any_alarm(lines: list[tuple[str, Line]]) -> bool:
+    return any(line.alarms.any() for _, line in lines)
+
+
+def calm_of(history: History) -> list[str]:
+    """Return, in words, what is judged of columns and was never in alarm: it needs no chart."""
+    told = {"drift": "no column drifted", "quality": "no value missing, unseen or broken"}
+    return [
+        f"{told[key]}, of {plural(len({name for name, _ in lines}), 'column')} judged"
+        for key, _, lines in _by_column(history)
+        if lines and not _any_alarm(lines)
+    ]
+
+
 def _asked_metrics(history: History) -> list[Metric]:
     known = all_metrics()
     wanted = history.asked.metric
     more = [known[wanted]] if wanted in known and _performs(str(wanted)) else []
     return list({one.name: one for one in [*history.judged, *more]}.values())
+
+
+def question(history: History, metric: str) -> str:
+    """Return what a metric asks, in words; nothing for one that is not known here."""
+    task = history.model.schema.task
+    return QUESTIONS.get(f"{metric} {task}", QUESTIONS.get(metric, ""))
 
 
 def lane_of(history: History) -> Lane:
@@ -201,11 +232,9 @@ def lane_of(history: History) -> Lane:
 
 def _service(history: History) -> list[tuple[Line, str]]:
     column = history.model.schema.role(Role.LATENCY)
-    found = []
-    if column is not None:
-        found.append((history.line("latency_p95", column.name), "slowest 5 % of answers"))
-    found.append((history.line("error_share"), "share of failed answers"))
-    return [(line, about) for line, about in found if len(line)]
+    found = [] if column is None else [history.line("latency_p95", column.name)]
+    found.append(history.line("error_share"))
+    return [(line, QUESTIONS[line.metric]) for line in found if len(line)]
 
 
 def _lane(

@@ -56,7 +56,7 @@ def _now(history: History) -> Verdict:
     if state in ("alarm", "warning"):
         worst = going_on[0]
         how = "Not working as expected" if state == "alarm" else "Working, but look at this"
-        return Verdict(state, f"{how}: {_inside(worst.title)}.", worst.summary, worst)
+        return Verdict(state, f"{how}: {inside(worst.title)}.", worst.summary, worst)
     if state == "learning":
         return Verdict(state, "Learning: there is no baseline to judge against yet.")
     if not len(history.windows):
@@ -81,10 +81,10 @@ def _then(history: History) -> Verdict:
         return Verdict("ok", f"Worked as expected in {when}.", _harmless(found))
     worst = found[0]
     how = "Did not work as expected" if state == "alarm" else "Worked, but look at this"
-    return Verdict(state, f"{how}: {_inside(worst.title)}.", worst.summary, worst)
+    return Verdict(state, f"{how}: {inside(worst.title)}.", worst.summary, worst)
 
 
-def _inside(title: str) -> str:
+def inside(title: str) -> str:
     """Write a title as the second half of a sentence; names keep their capitals."""
     first = title.split(" ", 1)[0]
     return title[0].lower() + title[1:] if first.isalpha() and first[1:].islower() else title
@@ -92,10 +92,10 @@ def _inside(title: str) -> str:
 
 def _harmless(incidents: Sequence[Incident]) -> str:
     quiet = [one for one in incidents if one.severity == "info"]
-    return f"{_inside_all(quiet)}, without harm." if quiet else ""
+    return f"{_all_of(quiet)}, without harm." if quiet else ""
 
 
-def _inside_all(incidents: Sequence[Incident]) -> str:
+def _all_of(incidents: Sequence[Incident]) -> str:
     first = incidents[0].title
     rest = len(incidents) - 1
     return first if not rest else f"{first}; {plural(rest, 'other')}"

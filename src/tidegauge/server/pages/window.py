@@ -22,6 +22,7 @@ from tidegauge.server.shown import by_harm
 
 #: Results in the table, and records.
 MOST_RESULTS, MOST_RECORDS = 400, 50
+_FAMILIES = (Family.PERFORMANCE, Family.SERVICE, Family.DRIFT, Family.QUALITY)
 _FIRST_ROLES = (
     Role.PREDICTION_ID,
     Role.TIMESTAMP,
@@ -167,17 +168,15 @@ def _verdict(
     return Verdict(state, f"{when}: {plural(len(alarms), 'alarm')}, in {' and in '.join(told)}.")
 
 
-def _loudness(one: Result) -> tuple[bool, float, float]:
-    p = 1.0 if one.p_value is None else one.p_value
-    size = abs(one.effect or 0.0) / (abs(one.expected or 0.0) or 1.0)
-    return one.segment is not None, p, -size
+def _loudness(one: Result) -> tuple[bool, int, float, str]:
+    rank, p, column, _ = _order(one)
+    return one.segment is not None, rank, p, column
 
 
 def _order(one: Result) -> tuple[int, float, str, str]:
-    """Performance before volume and service, drift before quality; what is odd first."""
+    """Performance first, inputs last; of one family what is least like chance first."""
     known = all_metrics().get(one.metric)
-    families = (Family.PERFORMANCE, Family.SERVICE, Family.DRIFT, Family.QUALITY)
-    rank = families.index(known.family) if known else len(families)
+    rank = _FAMILIES.index(known.family) if known else len(_FAMILIES)
     p = 1.0 if one.p_value is None else one.p_value
     return rank, p, one.column or "", one.metric
 
