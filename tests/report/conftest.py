@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +18,6 @@ from tidegauge.report.data import ColumnReport, Histogram, ReportData, SourceInf
 
 NOW = datetime(2013, 12, 31, 6, 12, tzinfo=UTC)
 START = datetime(2013, 4, 1, tzinfo=UTC)
-CHROMIUM = Path("/usr/bin/chromium")
 
 #: Name, unit, least and greatest value.
 _NUMERIC = (
@@ -365,39 +361,3 @@ def any_comparison(request: pytest.FixtureRequest) -> ReportData:
 def comparisons() -> dict[str, Callable[[], ReportData]]:
     """The comparisons by name."""
     return CASES
-
-
-def missing(reason: str) -> None:
-    """Skip for want of a real part; fail where real parts are demanded."""
-    if os.environ.get("TIDEGAUGE_REQUIRE_REAL") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
-    if not CHROMIUM.exists():
-        missing(f"{CHROMIUM} is missing: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        instance = play.chromium.launch(
-            executable_path=str(CHROMIUM),
-            args=[
-                "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            ],
-        )  # fmt: skip
-        yield instance
-        instance.close()
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The script of axe, which finds what keeps people out."""
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None or found.origin is None:
-        missing("axe is missing: pip install axe-playwright-python")
-        raise AssertionError
-    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
