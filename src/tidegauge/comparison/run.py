@@ -110,7 +110,7 @@ def compare(
             code="no_timestamp",
         )
     notes += naive_times(known, first, second)
-    done = _Progress(progress, first, second)
+    done = _Progress(progress)
     helper = beside(current, second)
     try:
         survey = survey_source(first, known, progress=done.stage("looking at the reference", first))
@@ -142,9 +142,7 @@ def compare(
 class _Progress:
     """Tells a caller how far each stage is."""
 
-    def __init__(
-        self, call: Callable[[str, int, int | None], None] | None, *sources: Source
-    ) -> None:
+    def __init__(self, call: Callable[[str, int, int | None], None] | None) -> None:
         self._call = call
 
     def stage(self, name: str, source: Source) -> Callable[[int], None]:
