@@ -6,19 +6,17 @@ values with their path). Here is what may stand where, and what it means.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
-from enum import StrEnum
+from collections.abc import Iterator
 from functools import cache
-from typing import Protocol, TypeVar
 from zoneinfo import available_timezones
 
-from tidegauge.errors import SchemaError
+from tidegauge.schema.reading import Kind, Node, did_you_mean, finite, mapping, problem, text, word
 from tidegauge.schema.roles import role_by_name
 from tidegauge.schema.types import SINGLE_ROLES, Column, ColumnType, Role, Schema, Task
 
 SCHEMA_KEYS = ("model", "task", "positive", "timezone", "segments", "columns")
+#: What else a model's document may hold; read in ``monitor/document.py``.
+MONITOR_KEYS = ("false_alarms", "monitors")
 COLUMN_KEYS = ("type", "role", "unit", "class", "range")
 
 #: Roles that only columns of one type can have.
@@ -30,44 +28,14 @@ NEEDED_TYPE = {
 }
 
 
-class Kind(StrEnum):
-    """What stands at one place of a document."""
-
-    TEXT = "text"
-    NUMBER = "a number"
-    BOOLEAN = "true or false"
-    NOTHING = "nothing"
-    LIST = "a list"
-    MAPPING = "a mapping"
-
-
-class Node(Protocol):
-    """One place of a document: what is there, and how to call the place in an error."""
-
-    @property
-    def where(self) -> str:
-        """The place, as ``schema.yaml:7:12``."""
-
-    @property
-    def kind(self) -> Kind:
-        """What stands here."""
-
-    @property
-    def text(self) -> str:
-        """A scalar as text; ``"true"`` and ``"false"`` for truth values."""
-
-    def items(self) -> Iterable[Node]:
-        """Return the members of a list."""
-
-    def pairs(self) -> Iterable[tuple[Node, Node]]:
-        """Return the keys and values of a mapping."""
-
-
-Word = TypeVar("Word", bound=StrEnum)
-
-
-def read_schema(root: Node) -> Schema:
+def read_schema(root: Node, also: tuple[str, ...] = ()) -> Schema:
     """Return the schema that a document describes.
+
+    Parameters
+    ----------
+    root : Node
+    also : tuple of str
+        Keys of the same document that are others' to read.
 
     Raises
     ------
@@ -76,37 +44,20 @@ def read_schema(root: Node) -> Schema:
     """
     if root.kind is Kind.NOTHING:
         raise problem(root, "nothing here; a schema has at least 'columns: {name: {type: …}}'")
-    parts = _mapping(root, "a schema", SCHEMA_KEYS)
+    parts = mapping(root, "a schema", SCHEMA_KEYS, also)
     if "columns" not in parts:
         raise problem(root, "no 'columns' in the schema; name them as 'columns: {name: {type: …}}'")
     columns = tuple(_columns(parts["columns"]))
     if "model" in parts:
-        _text(parts["model"], "model")
+        text(parts["model"], "model")
     task = parts.get("task")
     return Schema(
         columns,
-        task=None if task is None or task.kind is Kind.NOTHING else _word(task, Task, "task"),
+        task=None if task is None or task.kind is Kind.NOTHING else word(task, Task, "task"),
         segments=_segments(parts["segments"], columns) if "segments" in parts else (),
-        positive=_text(parts["positive"], "positive") if "positive" in parts else "1",
+        positive=text(parts["positive"], "positive") if "positive" in parts else "1",
         timezone=_timezone(parts["timezone"]) if "timezone" in parts else "UTC",
     )
-
-
-def problem(node: Node, message: str, code: str | None = None) -> SchemaError:
-    """Return the error that something is wrong at a place."""
-    return SchemaError(f"{node.where}: {message}", code=code)
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" (did you mean …?)"`` for what is almost a known word, or ``""``.
-
-    Examples
-    --------
-    >>> did_you_mean("numerc", ["numeric", "text"])
-    " (did you mean 'numeric'?)"
-    """
-    close = get_close_matches(word, [str(name) for name in known], n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _columns(node: Node) -> Iterator[Column]:
@@ -163,63 +114,26 @@ def _column(name_node: Node, name: str, spec: Node) -> tuple[Column, Node]:
     """Return a column, and the place that says its role."""
     usual_type, usual_role = role_by_name(name)
     if spec.kind is Kind.TEXT:
-        return Column(name, _word(spec, ColumnType, "type", name), usual_role), name_node
+        return Column(name, word(spec, ColumnType, "type", name), usual_role), name_node
     if spec.kind is Kind.NOTHING and usual_type is not None:
         return Column(name, usual_type, usual_role), name_node
-    parts = _mapping(spec, f"column {name!r}", COLUMN_KEYS, also="name")
+    parts = mapping(spec, f"column {name!r}", COLUMN_KEYS, ("name",), form="{type: …, role: …}")
     if "type" in parts:
-        kind = _word(parts["type"], ColumnType, "type", name)
+        kind = word(parts["type"], ColumnType, "type", name)
     elif usual_type is not None:
         kind = usual_type
     else:
         raise problem(spec, f"column {name!r} has no type; one of {', '.join(ColumnType)}")
-    role = _word(parts["role"], Role, "role", name) if "role" in parts else usual_role
+    role = word(parts["role"], Role, "role", name) if "role" in parts else usual_role
     low, high = None, None
     if "range" in parts:
         if kind is not ColumnType.NUMERIC:
             raise problem(parts["range"], f"column {name!r} is {kind.value}; only numeric ones "
                           "have a range")  # fmt: skip
         low, high = _range(parts["range"], name)
-    unit = _text(parts["unit"], f"unit of column {name!r}") if "unit" in parts else None
-    class_ = _text(parts["class"], f"class of column {name!r}") if "class" in parts else None
+    unit = text(parts["unit"], f"unit of column {name!r}") if "unit" in parts else None
+    class_ = text(parts["class"], f"class of column {name!r}") if "class" in parts else None
     return Column(name, kind, role, unit, class_, low, high), parts.get("role", name_node)
-
-
-def _mapping(node: Node, what: str, known: tuple[str, ...], also: str = "") -> dict[str, Node]:
-    if node.kind is not Kind.MAPPING:
-        hint = "; write {type: …, role: …}" if known is COLUMN_KEYS else ""
-        raise problem(node, f"{what} must be a mapping, not {node.kind.value}{hint}")
-    parts: dict[str, Node] = {}
-    for key, value in node.pairs():
-        if key.kind in (Kind.LIST, Kind.MAPPING):
-            raise problem(key, f"a key of {what} must be text, not {key.kind.value}")
-        if key.text in parts:
-            raise problem(key, f"{key.text!r} stands twice in {what}; keep one")
-        if key.text not in known and key.text != also:
-            hint = did_you_mean(key.text, known)
-            raise problem(
-                key, f"unknown key {key.text!r} in {what}{hint}; one of {', '.join(known)}"
-            )
-        parts[key.text] = value
-    return parts
-
-
-def _word(node: Node, words: type[Word], what: str, column: str | None = None) -> Word:
-    of = f" for column {column!r}" if column is not None else ""
-    allowed = ", ".join(words)
-    if node.kind in (Kind.LIST, Kind.MAPPING, Kind.NOTHING):
-        raise problem(node, f"{what}{of} must be a word, not {node.kind.value}; one of {allowed}")
-    try:
-        return words(node.text)
-    except ValueError:
-        hint = did_you_mean(node.text, words)
-        raise problem(node, f"unknown {what} {node.text!r}{of}{hint}; one of {allowed}") from None
-
-
-def _text(node: Node, what: str) -> str:
-    if node.kind in (Kind.LIST, Kind.MAPPING, Kind.NOTHING):
-        raise problem(node, f"{what} must be text, not {node.kind.value}")
-    return node.text
 
 
 def _segments(node: Node, columns: tuple[Column, ...]) -> tuple[str, ...]:
@@ -228,7 +142,7 @@ def _segments(node: Node, columns: tuple[Column, ...]) -> tuple[str, ...]:
     known = {column.name for column in columns}
     names = []
     for item in node.items():
-        name = _text(item, "a segment column")
+        name = text(item, "a segment column")
         if name not in known:
             hint = did_you_mean(name, known)
             raise problem(
@@ -244,7 +158,7 @@ def _zones() -> frozenset[str]:
 
 
 def _timezone(node: Node) -> str:
-    name = _text(node, "timezone")
+    name = text(node, "timezone")
     if name != "UTC" and _zones() and name not in _zones():
         hint = did_you_mean(name, _zones())
         raise problem(node, f"unknown time zone {name!r}{hint}; a name as 'Europe/Vienna'")
@@ -267,12 +181,4 @@ def _range(node: Node, column: str) -> tuple[float | None, float | None]:
 def _bound(node: Node, form: str) -> float | None:
     if node.kind is Kind.NOTHING:
         return None
-    if node.kind in (Kind.NUMBER, Kind.TEXT):
-        try:
-            value = float(node.text)
-        except ValueError:
-            value = math.nan
-        if math.isfinite(value):
-            return value
-        raise problem(node, f"{form}, not {node.text!r}")
-    raise problem(node, f"{form}, not {node.kind.value}")
+    return finite(node, form)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tidegauge.errors import SchemaError, UnreadableSource
-from tidegauge.schema.document import Kind, Node, problem, read_schema
+from tidegauge.schema.document import MONITOR_KEYS, read_schema
+from tidegauge.schema.reading import Kind, Node, problem
 from tidegauge.schema.types import Column, ColumnType, Role, Schema
 
 _HEADER = f"""\
@@ -35,7 +36,7 @@ _LONGEST_KEY = 900
 
 
 def load_schema(path: str | Path) -> Schema:
-    """Read a schema from a YAML file.
+    """Read a schema from a YAML file, which may hold the model's monitors too.
 
     Raises
     ------
@@ -44,18 +45,10 @@ def load_schema(path: str | Path) -> Schema:
     SchemaError
         If what it says is wrong; the message names file, line and column.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UnreadableSource(
-            f"{path}: not UTF-8 text (byte {error.start}); save the schema as UTF-8"
-        ) from None
-    except OSError as error:
-        raise UnreadableSource(f"{path}: cannot be read: {error.strerror or error}") from None
-    return loads_schema(text, source=str(path))
+    return loads_schema(read_text(path), source=str(path), also=MONITOR_KEYS)
 
 
-def loads_schema(text: str, source: str = "schema.yaml") -> Schema:
+def loads_schema(text: str, source: str = "schema.yaml", also: tuple[str, ...] = ()) -> Schema:
     """Read a schema from YAML text.
 
     Parameters
@@ -63,6 +56,8 @@ def loads_schema(text: str, source: str = "schema.yaml") -> Schema:
     text : str
     source : str
         What errors call the text.
+    also : tuple of str
+        Keys that are others' to read.
 
     Raises
     ------
@@ -77,6 +72,38 @@ def loads_schema(text: str, source: str = "schema.yaml") -> Schema:
     Traceback (most recent call last):
     tidegauge.errors.SchemaError: schema.yaml:1:23: unknown type 'numerc' for column 'age' (did you
     mean 'numeric'?); one of numeric, categorical, boolean, datetime, text, embedding
+    """
+    root = yaml_node(text, source)
+    if root is None:
+        raise SchemaError(f"{source}:1:1: nothing here; a schema has at least 'columns'")
+    return read_schema(root, also)
+
+
+def read_text(path: str | Path) -> str:
+    """Return what a file says.
+
+    Raises
+    ------
+    UnreadableSource
+        If it cannot be read or is not UTF-8.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableSource(
+            f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise UnreadableSource(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def yaml_node(text: str, source: str) -> Node | None:
+    """Return a YAML document, read no deeper than it is asked; None where there is nothing.
+
+    Raises
+    ------
+    SchemaError
+        If it is no YAML; the message names source, line and column.
     """
     import yaml
 
@@ -100,9 +127,12 @@ def loads_schema(text: str, source: str = "schema.yaml") -> Schema:
             f"{source}: not valid YAML: nested too deeply, or an escape that is no character",
             code="bad_yaml",
         ) from None
-    if root is None:
-        raise SchemaError(f"{source}:1:1: nothing here; a schema has at least 'columns'")
-    return read_schema(_YamlNode(root, source))
+    return None if root is None else _YamlNode(root, source)
+
+
+def json_node(data: object, source: str) -> Node:
+    """Return plain JSON values as a document, whose places are paths."""
+    return _JsonNode(data, source)
 
 
 def dump_schema(schema: Schema) -> str:
@@ -178,7 +208,7 @@ def schema_from_json(data: object, source: str = "schema") -> Schema:
     tidegauge.errors.SchemaError: schema.columns[0].type: unknown type '7' for column 'age'; one of
     numeric, categorical, boolean, datetime, text, embedding
     """
-    return read_schema(_JsonNode(data, source))
+    return read_schema(json_node(data, source))
 
 
 def _as_character(error: Any) -> str:
