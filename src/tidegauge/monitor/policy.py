@@ -7,13 +7,27 @@ from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
-from tidegauge.metrics.registry import Metric
-from tidegauge.schema import Column
+from tidegauge.metrics.registry import Family, Metric, all_metrics
+from tidegauge.schema import Column, ColumnType
 
 #: The chance of any false alarm in a comparison that has no windows, so no time scale.
 SINGLE = 0.05
 #: However generous the budget, a window's chance of a false alarm stays below this.
 _MOST = 0.5
+#: Types of columns for which Evidently has a threshold on drift.
+_EVIDENTLY = frozenset({ColumnType.NUMERIC, ColumnType.CATEGORICAL, ColumnType.BOOLEAN})
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether a name is the one that is meant; ``*`` stands for anything, all else for itself.
+
+    Examples
+    --------
+    >>> fits("fare_usd", "fare_*"), fits("fare[usd]", "fare[usd]")
+    (True, True)
+    """
+    plain = pattern.replace("[", "[[]").replace("?", "[?]")
+    return fnmatchcase(name, plain)
 
 
 @dataclass(frozen=True)
@@ -67,12 +81,16 @@ class Threshold:
     above, below : float or None
         In the metric's unit: a value beyond is an alarm.
     change : float or None
-        Share of the value held against, such as 0.3: a value that differs by more is an alarm.
+        Share of the value held against, such as 0.3: a value that differs by more is an alarm,
+        in either direction for a metric without a better one, else only where it is worse.
     against : Against
         The window before, or the one a week earlier.
     evidently : bool
         0.1 on the Wasserstein distance over the reference's standard deviation (numeric columns)
-        and on the Jensen–Shannon distance (categorical ones).
+        and on the Jensen–Shannon distance (categorical ones), in place of the budget's question
+        whether the column drifted.
+    segments : bool
+        Whether each segment is held to it too, not only the whole.
     """
 
     above: float | None = None
@@ -80,6 +98,7 @@ class Threshold:
     change: float | None = None
     against: Against = Against.PREVIOUS
     evidently: bool = False
+    segments: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,11 +130,15 @@ class Monitor:
 
     def covers(self, metric: Metric, column: Column | None) -> bool:
         """Whether a metric of a column (``None``: of the model) is watched by this monitor."""
-        if not fnmatchcase(metric.name, self.metric):
+        if not fits(metric.name, self.metric):
             return False
+        if self.threshold is not None and self.threshold.evidently:
+            drifts = metric.family is Family.DRIFT
+            if not drifts or column is None or column.type not in _EVIDENTLY:
+                return False
         if not self.columns:
             return True
-        return column is not None and any(fnmatchcase(column.name, c) for c in self.columns)
+        return column is not None and any(fits(column.name, c) for c in self.columns)
 
 
 @dataclass(frozen=True)
@@ -143,3 +166,14 @@ class Policies:
         """Return the monitor that says how a metric of a column is watched, if any does."""
         covering = (m for m in reversed(self.monitors) if m.covers(metric, column))
         return next(covering, None)
+
+    def asked(self) -> frozenset[str]:
+        """Return the metrics that monitors name; those that are computed only if asked for, then.
+
+        Examples
+        --------
+        >>> sorted(Policies(monitors=(Monitor("ps*"), Monitor("*"))).asked())
+        ['psi']
+        """
+        named = {one.metric for one in self.monitors} - {"*"}
+        return frozenset(n for n in all_metrics() if any(fits(n, p) for p in named))
