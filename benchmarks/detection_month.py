@@ -1,0 +1,119 @@
+"""A simulated month through the real path: survey, profiler, baseline, and the server's verdicts.
+
+For an experiment::
+
+    from benchmarks.detection_month import Month
+    from benchmarks.streams import Kind, Stream, What
+
+    month = Month(Stream(Kind.REALISTIC, month=7))
+    month.alarms(month.unchanged)                              # of its 30 watched windows
+    change = month.stream.pick(What.SHIFT, 0.25)               # in a column at random
+    month.alarms(month.changed(change, windows=2))             # of the first two
+
+The baseline is made once, and a change is made to an otherwise equal month: only its column is
+drawn and profiled again. ``python -m benchmarks.detection`` counts such months.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.streams import BASELINE, CATEGORICAL, NUMERIC, SCORE, WATCHED, WIDTH, Change, Stream
+from tidegauge.monitor.closing import ClosedWindows, Yardstick, close_windows
+from tidegauge.profile import Baseline, Profile, Profiler, Survey
+from tidegauge.profile.layout import Layout
+from tidegauge.schema import Column, ColumnType, Role, Schema, Task
+
+SCHEMA = Schema(
+    (
+        Column("timestamp", ColumnType.DATETIME, Role.TIMESTAMP),
+        *(Column(column.name, ColumnType.NUMERIC) for column in NUMERIC),
+        *(Column(column.name, ColumnType.CATEGORICAL) for column in CATEGORICAL),
+        Column(SCORE.name, ColumnType.NUMERIC, Role.SCORE),
+    ),
+    Task.BINARY,
+)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One alarm: its watched window, counted from 0, and what it is of (``None``: the model)."""
+
+    window: int
+    metric: str
+    column: str | None
+
+
+class Month:
+    """A stream with its baseline, as the server has it.
+
+    Parameters
+    ----------
+    stream : Stream
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        table = stream.table(BASELINE)
+        survey = Survey(SCHEMA)
+        for batch in _batches(table):
+            survey.update(batch)
+        profile = _profiled(table, survey.layout(f"{stream.kind}-{stream.month}"))
+        self.yardstick = Yardstick(Baseline(profile, datetime.now(UTC)), WIDTH)
+
+    @cached_property
+    def unchanged(self) -> Profile:
+        """All watched windows, as they are without a change."""
+        return _profiled(self.stream.table(WATCHED), self.yardstick.baseline.layout)
+
+    def changed(self, change: Change, windows: int) -> Profile:
+        """Return the first watched windows with a change."""
+        layout = self.yardstick.baseline.layout
+        names = ["timestamp", change.column]
+        narrow = Layout(
+            SCHEMA.select(names),
+            {change.column: layout.bins[change.column]},
+            layout.segments,
+            layout.classes,
+            layout.baseline_id,
+        )
+        profile = _profiled(self.stream.table(WATCHED, names, change), narrow)
+        arrays = {**self.unchanged.arrays, change.column: profile.arrays[change.column]}
+        return replace(self.unchanged, arrays=arrays).select(np.arange(windows))
+
+    def closed(self, profile: Profile) -> ClosedWindows:
+        """Judge windows as the server does."""
+        return close_windows(
+            profile,
+            self.yardstick,
+            model="simulated",
+            version=None,
+            computed_at=datetime.now(UTC),
+            final_before=self.stream.first,
+        )
+
+    def alarms(self, profile: Profile) -> list[Alarm]:
+        """Return the alarms of some windows, by window."""
+        found = [
+            Alarm(int(window), one.series.metric.name, one.series.column and one.series.column.name)
+            for one in self.closed(profile).judged
+            for window, _ in np.argwhere(one.state == "alarm")
+        ]
+        return sorted(found, key=lambda alarm: alarm.window)
+
+
+def _batches(table: pa.Table) -> Iterable[pa.RecordBatch]:
+    return table.combine_chunks().to_batches()
+
+
+def _profiled(table: pa.Table, layout: Layout) -> Profile:
+    profiler = Profiler(layout, WIDTH, sample=0)
+    for batch in _batches(table):
+        profiler.update(batch)
+    return profiler.finish()
