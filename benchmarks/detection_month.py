@@ -100,16 +100,16 @@ class Month:
 
     def alarms(self, profile: Profile) -> list[Alarm]:
         """Return the alarms of some windows, by window."""
-        found = [
-            Alarm(int(window), one.series.metric.name, one.series.column and one.series.column.name)
-            for one in self.closed(profile).judged
-            for window, _ in np.argwhere(one.state == "alarm")
-        ]
+        found = []
+        for one in self.closed(profile).judged:
+            metric, column = one.series.metric.name, one.series.column
+            for window, _ in np.argwhere(one.state == "alarm"):
+                found.append(Alarm(int(window), metric, column.name if column else None))
         return sorted(found, key=lambda alarm: alarm.window)
 
 
 def _batches(table: pa.Table) -> Iterable[pa.RecordBatch]:
-    return table.combine_chunks().to_batches()
+    yield from table.combine_chunks().to_batches()
 
 
 def _profiled(table: pa.Table, layout: Layout) -> Profile:
