@@ -6,6 +6,7 @@
     ├── BadInput                 what came from outside cannot be used
     │   ├── UnreadableSource     a file, table or frame that cannot be opened or decoded
     │   ├── SchemaError          a schema that is wrong in itself
+    │   ├── MonitorError         a budget or monitors that are wrong in themselves
     │   ├── SchemaMismatch       data that does not fit its schema, or two frames that do not fit
     │   └── EmptyInput           nothing to work on
     ├── NotFound                 a project, model, record or incident that is not there
@@ -70,6 +71,13 @@ class SchemaError(BadInput):
     """A schema that is wrong in itself; names the line and column where it stands in a file."""
 
     code = "bad_schema"
+    status = 422
+
+
+class MonitorError(BadInput):
+    """A budget or monitors that are wrong in themselves; names the place, as ``SchemaError``."""
+
+    code = "bad_monitor"
     status = 422
 
 

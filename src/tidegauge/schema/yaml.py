@@ -157,15 +157,15 @@ def dump_schema(schema: Schema) -> str:
     if schema.task is not None:
         lines.append(f"task: {schema.task.value}")
     if schema.task is not None or schema.positive != "1":
-        lines.append(f"positive: {_scalar(schema.positive)}")
+        lines.append(f"positive: {scalar(schema.positive)}")
     if schema.timezone != "UTC":
-        lines.append(f"timezone: {_scalar(schema.timezone)}")
+        lines.append(f"timezone: {scalar(schema.timezone)}")
     if schema.segments:
-        lines.append(f"segments: [{', '.join(map(_scalar, schema.segments))}]")
+        lines.append(f"segments: [{', '.join(map(scalar, schema.segments))}]")
     lines.append("columns:" if schema.columns else "columns: {}")
     for column in schema:
         parts = ", ".join(f"{key}: {value}" for key, value in _yaml_parts(column))
-        key = _scalar(column.name)
+        key = scalar(column.name)
         mark = "\n  :" if len(key) > _LONGEST_KEY else ":"
         lines.append(f"  {'? ' if len(key) > _LONGEST_KEY else ''}{key}{mark} {{{parts}}}")
     return "\n".join(lines) + "\n"
@@ -237,7 +237,7 @@ def _yaml_parts(column: Column) -> Iterator[tuple[str, str]]:
         if key == "range":
             yield key, f"[{', '.join(map(_number, value))}]"
         else:
-            yield key, _scalar(value)
+            yield key, scalar(value)
 
 
 def _number(bound: float | None) -> str:
@@ -247,8 +247,14 @@ def _number(bound: float | None) -> str:
     return str(int(bound)) if whole else repr(float(bound))
 
 
-def _scalar(text: str) -> str:
-    """Write text plainly where no reader of YAML could take it for anything else."""
+def scalar(text: str) -> str:
+    """Write text plainly where no reader of YAML could take it for anything else.
+
+    Examples
+    --------
+    >>> scalar("age"), scalar("fare_*")
+    ('age', '"fare_*"')
+    """
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and len(text) < _LONGEST_KEY:
         return text
     return '"' + "".join(map(_escaped, text)) + '"'

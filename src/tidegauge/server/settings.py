@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from tidegauge.errors import BadInput
+from tidegauge.schema.durations import read_duration
 
 PREFIX = "TIDEGAUGE_"
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _MIB = 1 << 20
 
 
@@ -29,12 +27,9 @@ def duration(value: object) -> object:
     """
     if not isinstance(value, str):
         return value
-    text = value.strip().lower()
-    match = _DURATION.fullmatch(text)
+    span = read_duration(value)
     try:
-        if match:
-            return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
-        return timedelta(seconds=float(text))
+        return timedelta(seconds=float(value)) if span is None else span
     except (ValueError, OverflowError):
         raise ValueError(f"{value!r} is no span of time; write 2s, 10m, 6h, 1d or 2w") from None
 
