@@ -10,6 +10,7 @@ from tidegauge.version import __version__
 if TYPE_CHECKING:
     from tidegauge.comparison import Report, compare
     from tidegauge.errors import BadInput, TidegaugeError
+    from tidegauge.monitor.online import detect_changes
     from tidegauge.schema import Column, ColumnType, Role, Schema, Task, infer_schema, load_schema
     from tidegauge_client import Client
 
@@ -24,6 +25,7 @@ _HOMES = {
     "Task": "tidegauge.schema",
     "TidegaugeError": "tidegauge.errors",
     "compare": "tidegauge.comparison",
+    "detect_changes": "tidegauge.monitor.online",
     "infer_schema": "tidegauge.schema",
     "load_schema": "tidegauge.schema",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "TidegaugeError",
     "__version__",
     "compare",
+    "detect_changes",
     "infer_schema",
     "load_schema",
 ]

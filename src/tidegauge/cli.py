@@ -122,6 +122,73 @@ def schema(
 
 
 @app.command()
+def detect(
+    source: Annotated[
+        str | None, typer.Argument(help="A file, folder or Delta table with the series.")
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="The file's column; with --model the metric's, if any.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="The file's column of times, to order by.")
+    ] = None,
+    detector: Annotated[str, typer.Option(help="adwin, page_hinkley or ddm.")] = "adwin",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter: delta=0.002; repeatable.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Or: a model of a running server,")] = None,
+    metric: Annotated[str | None, typer.Option(help="and which of its stored metrics.")] = None,
+    version: Annotated[str | None, typer.Option(help="Only of this version of the model.")] = None,
+    url: Annotated[str, typer.Option(help="Address of the server.")] = "http://localhost:8420",
+    project: Annotated[str, typer.Option(help="Project of the model.")] = "default",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the changes here; - prints them.")
+    ] = None,
+) -> None:
+    """Find where the level of a series of errors or scores changed.
+
+    For looking at a series: how often these detectors are wrong is not known, so they are no part
+    of a model's budget of false alarms. Exit code 0: no change, 1: changes, 2: bad input.
+    """
+    import json
+
+    from tidegauge.comparison.report import check_targets
+    from tidegauge.engine import open_source
+    from tidegauge.engine.series import read_series
+    from tidegauge.errors import BadInput
+    from tidegauge.monitor.online import detect_changes, read_parameters
+    from tidegauge.remote import RemoteModel
+    from tidegauge.report.changes import changes_to_json, print_changes
+
+    parameters = read_parameters(settings or ())
+    printed = json_file == Path("-")
+    check_targets((None if printed else json_file,), (source,) if source else ())
+    values: Any
+    times: Any
+    if source and column and not (model or metric or version):
+        values, times = read_series(open_source(source), column, time)
+        name, unit = column, None
+    elif model and metric and not (source or time):
+        with RemoteModel(url, project, model) as remote:
+            points = remote.series(metric, column, version)
+        values, times = ([point[key] for point in points] for key in ("value", "window_start"))
+        name, unit = f"{model} {metric}" + (f" of {column}" if column else ""), points[-1]["unit"]
+    else:
+        raise BadInput("give either a file and --column, or --model and --metric")
+    changes = detect_changes(values, times, detector, **parameters)
+    told = json.dumps(changes_to_json(changes, series=name, unit=unit), indent=2)
+    if printed:
+        print(told)
+        raise typer.Exit(1 if changes else 0)
+    console = _console()
+    print_changes(changes, console, name=name, unit=unit)
+    if json_file is not None:
+        json_file.write_text(told + "\n", encoding="utf-8")
+        console.print(f"written: {json_file}", soft_wrap=True)
+    raise typer.Exit(1 if changes else 0)
+
+
+@app.command()
 def serve(
     data: Annotated[
         Path | None,

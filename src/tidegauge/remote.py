@@ -49,6 +49,34 @@ class RemoteModel:
         found: list[dict[str, Any]] = answer["incidents"]
         return sorted(found, key=_by_harm)
 
+    def series(
+        self, metric: str, column: str | None = None, version: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return a metric's stored results over the whole model, one a window, by time.
+
+        Where several versions served in a window, the one with most records stands for it.
+
+        Raises
+        ------
+        BadInput
+            If there are none, or if they are of several columns.
+        """
+        asked = {"metric": metric, "column": column, "version": version}
+        given = {name: value for name, value in asked.items() if value is not None}
+        points: list[dict[str, Any]] = self._get(f"/models/{self.name}/metrics", **given)["points"]
+        columns = sorted({str(point["column"]) for point in points})
+        if not points:
+            raise BadInput(f"model {self.name!r} has no stored results of that", code="no_points")
+        if len(columns) > 1:
+            raise BadInput(
+                f"{metric} is stored of {len(columns)} columns; name one with --column, such as "
+                f"{columns[0]}",
+                code="several_columns",
+            )
+        points.sort(key=lambda point: int(point["n_current"]))
+        newest = {point["window_start"]: point for point in points}
+        return [newest[start] for start in sorted(newest)]
+
     def set_baseline(self, start: str, end: str) -> dict[str, Any]:
         """Make the stored records of an interval the baseline."""
         body = {"start": start, "end": end}

@@ -107,7 +107,7 @@ def _side(name: str, info: SourceInfo) -> Text:
     return Text(f"  {name:<9} {' · '.join(said)}", style="dim")
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> Table:
+def table(headings: Sequence[str], rows: Sequence[Sequence[Text | str]]) -> Table:
     """Return a table in which only the first column gives way; ``>`` before a heading is right."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for at, heading in enumerate(headings):
@@ -164,7 +164,7 @@ def _performance(results: Sequence[Result], width: int) -> Table:
         row += [count(result.n_current)] if wide else []
         rows.append([*row, result.basis or ""])
     headings = ["    model", ">value", ">expected", "band", *([">n"] if wide else []), "labels"]
-    return _table(headings, rows)
+    return table(headings, rows)
 
 
 def _shown(data: ReportData) -> list[ColumnReport]:
@@ -200,7 +200,7 @@ def _columns(data: ReportData, width: int) -> Table:
         rows.append([*row, _remark(column, state, harmless)])
     headings = ["    column", "drift", ">value", "band"]
     headings += [">expected", ">n"] if wide else []
-    return _table([*headings, ">missing", ">on score", ""], rows)
+    return table([*headings, ">missing", ">on score", ""], rows)
 
 
 def _remark(column: ColumnReport, state: str, harmless: float | None) -> str:
@@ -234,7 +234,7 @@ def _worst(data: ReportData, console: Console) -> None:
         rows.append([*row, segment_name(result.segment)])
     headings = ["    strongest", ">value", "band", *(["when"] if data.window else []), "where"]
     console.print()
-    console.print(_table(headings, rows))
+    console.print(table(headings, rows))
     if data.alarms > len(found):
         console.print(Text(f"    … of {plural(data.alarms, 'alarm')}", style="dim"))
 
