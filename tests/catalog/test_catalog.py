@@ -67,6 +67,28 @@ def test_opening_again_keeps_what_is_there(catalog: Catalog, url: str, model: Mo
         assert again.models.get("default", "flight-delay").id == model.id
 
 
+def test_models_of_a_catalog_from_before_monitors_have_the_usual_ones(
+    catalog: Catalog, url: str, model: Model
+) -> None:
+    with catalog._database.writing() as session:
+        session.execute(text("ALTER TABLE models DROP COLUMN monitors"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    catalog.close()
+    with Catalog(url) as again:
+        found = again.models.get("default", "flight-delay")
+        assert (found.id, found.monitors) == (model.id, {})
+
+
+def test_a_change_of_monitors_is_kept_and_noted_once(catalog: Catalog, model: Model) -> None:
+    wanted = {"monitors": [{"metric": "psi", "weight": 0.5}]}
+    for _ in range(2):
+        assert catalog.models.save_monitors(model.id, wanted, actor="ana").monitors == wanted
+    assert catalog.models.get("default", "flight-delay").monitors == wanted
+    (entry,) = catalog.audit.all(project="default")
+    assert (entry.actor, entry.action, entry.subject) == ("ana", "monitors.set", "flight-delay")
+    assert entry.details == {"before": {}, "after": wanted}
+
+
 def test_servers_that_open_a_new_catalog_at_once_all_succeed(url: str) -> None:
     opened = at_once(lambda _: Catalog(url), threads=4)
     assert [type(one) for one in opened] == [Catalog] * 4

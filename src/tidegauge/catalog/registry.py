@@ -10,7 +10,7 @@ from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from tidegauge.catalog.database import Database, insert_or_ignore, insert_or_update
-from tidegauge.catalog.tables import Model, Project, SchemaRevision, Version
+from tidegauge.catalog.tables import AuditEntry, Model, Project, SchemaRevision, Version
 from tidegauge.errors import BadInput, Conflict, NotFound
 from tidegauge.schema import Schema
 
@@ -114,6 +114,7 @@ class Models:
                 "schema": schema,
                 "schema_number": 1,
                 "settings": dict(settings or {}),
+                "monitors": {},
                 "progress": {},
                 "created_at": now,
             }
@@ -180,6 +181,34 @@ class Models:
                 model.schema_number += 1
                 model.task = schema.task.value if schema.task is not None else None
                 session.add(_revision(model, actor, reason, datetime.now(UTC)))
+        return model
+
+    def save_monitors(self, model_id: int, monitors: Mapping[str, Any], *, actor: str) -> Model:
+        """Give a model another budget and monitors, and note who did; the same changes nothing.
+
+        Parameters
+        ----------
+        model_id : int
+        monitors : mapping
+            As JSON.
+        actor : str
+        """
+        with self._database.writing() as session:
+            model = _by_id(session, model_id)
+            before = model.monitors
+            if before != dict(monitors):
+                model.monitors = dict(monitors)
+                owner = session.get(Project, model.project_id)
+                session.add(
+                    AuditEntry(
+                        at=datetime.now(UTC),
+                        actor=actor,
+                        action="monitors.set",
+                        project=None if owner is None else owner.name,
+                        subject=model.name,
+                        details={"before": before, "after": dict(monitors)},
+                    )
+                )
         return model
 
     def schemas(self, model_id: int) -> list[SchemaRevision]:

@@ -68,7 +68,8 @@ class Project(Base):
 class Model(Base):
     """A model of a project, with its schema of today and how it is watched.
 
-    ``progress`` is what the scheduler remembers of its work on the model.
+    ``monitors`` are its budget and monitors as JSON, empty for what is usual; ``progress`` is what
+    the scheduler remembers of its work on the model.
     """
 
     __tablename__ = "models"
@@ -86,6 +87,7 @@ class Model(Base):
     schema: Mapped[Schema]
     schema_number: Mapped[int]
     settings: Mapped[dict[str, Any]]
+    monitors: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     progress: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
 
