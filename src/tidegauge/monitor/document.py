@@ -171,7 +171,7 @@ def policies_from_json(
     >>> policies_from_json({"false_alarms": {"count": 2, "per": "30d"}}).false_alarms.count
     2.0
     """
-    return read_policies(json_node(data, source), schema, lookup=not trusted)
+    return read_policies(json_node(data, source), schema, ("model",), lookup=not trusted)
 
 
 def policies_to_json(policies: Policies) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse
 from tidegauge.server.docs import docs_page
 from tidegauge.server.origins import OriginGuard
 from tidegauge.server.problems import add_error_handlers
-from tidegauge.server.routes import baselines, health, incidents, ingest, models
+from tidegauge.server.routes import baselines, health, incidents, ingest, models, monitors
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
 from tidegauge.version import __version__
@@ -86,7 +86,7 @@ def create_app(
     app.state.settings = settings
     app.add_middleware(OriginGuard, host=settings.host, allowed=settings.allowed_hosts)
     add_error_handlers(app)
-    for part in (ingest, models, baselines, incidents, health):
+    for part in (ingest, models, monitors, baselines, incidents, health):
         app.include_router(part.router)
     _add_pages(app)
     _add_docs(app)

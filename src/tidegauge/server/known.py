@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,9 +23,9 @@ from tidegauge.ingest import label_column
 from tidegauge.lake.columns import EXTRA, VERSION, refuse_unstorable
 from tidegauge.lake.names import TableKind, folder_name
 from tidegauge.lake.tables import Lake
+from tidegauge.monitor.document import policies_from_json, policies_to_json
+from tidegauge.monitor.policy import Policies
 from tidegauge.profile import Baseline
-from tidegauge.profile.layout import to_datetime
-from tidegauge.profile.profile import ROWS
 from tidegauge.schema import Schema, arrow_schema, arrow_type
 from tidegauge.server.settings import Settings
 
@@ -46,6 +46,8 @@ class Model:
     window, lateness, label_horizon, restate_interval : timedelta
         How it is watched.
     created_at : datetime
+    policies : Policies
+        Its budget of false alarms and its monitors.
     """
 
     id: int
@@ -57,6 +59,7 @@ class Model:
     label_horizon: timedelta
     restate_interval: timedelta
     created_at: datetime
+    policies: Policies = field(default_factory=Policies)
 
     @classmethod
     def of(cls, project: str, row: Any) -> Model:
@@ -71,6 +74,7 @@ class Model:
             row.label_horizon,
             row.restate_interval,
             row.created_at,
+            policies_from_json(row.monitors, trusted=True),
         )
 
 
@@ -143,6 +147,13 @@ class Models:
         row = self._catalog.models.save_schema(known.id, schema, actor=actor)
         return self._hold(project, row)
 
+    def put_policies(self, known: Model, policies: Policies, actor: str) -> Model:
+        """Give a model another budget and monitors."""
+        told = policies_to_json(policies)
+        return self._hold(
+            known.project, self._catalog.models.save_monitors(known.id, told, actor=actor)
+        )
+
     def _hold(self, project: str, row: Any) -> Model:
         model = Model.of(project, row)
         self._held[project, model.name] = model
@@ -188,7 +199,7 @@ class Baselines:
         half = self._root / folder / f".{baseline.id}.part"
         half.write_bytes(baseline.to_bytes())
         half.replace(self._root / path)
-        start, end = event_times(baseline)
+        start, end = baseline.event_times
         with self._guard:
             row = self._catalog.baselines.add(
                 model.id,
@@ -217,15 +228,6 @@ class Baselines:
         self._held.move_to_end(model.id)
         while len(self._held) > _HELD:
             self._held.popitem(last=False)
-
-
-def event_times(baseline: Baseline) -> tuple[datetime | None, datetime | None]:
-    """Return the first and last event time of a baseline; None where it has no times."""
-    arrays = baseline.profile[ROWS]
-    if "minimum" not in arrays or not len(arrays["minimum"]):
-        return None, None
-    low, high = float(arrays["minimum"][:, 0].min()), float(arrays["maximum"][:, 0].max())
-    return (to_datetime(int(low)), to_datetime(int(high))) if low <= high else (None, None)
 
 
 def require_storable(schema: Schema) -> None:

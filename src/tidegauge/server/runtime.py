@@ -25,6 +25,7 @@ from tidegauge.lake.entries import JournalRequest, Receipt
 from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.journal import Journal
 from tidegauge.lake.tables import Lake
+from tidegauge.monitor.policy import Policies
 from tidegauge.profile import Baseline
 from tidegauge.schema import Schema
 from tidegauge.server.bodies import Intake
@@ -214,6 +215,18 @@ class Runtime:
             if self._models.find(project, model) is not None:
                 self.flusher.flush_now()
             return self._models.put_schema(self.lake, project, model, schema, actor)
+
+    def put_policies(
+        self, project: str, model: str, policies: Policies, actor: str = "api"
+    ) -> Model:
+        """Give a model another budget and monitors, from the next window that is closed.
+
+        Raises
+        ------
+        NotFound
+        """
+        with self.creating:
+            return self._models.put_policies(self.get(project, model), policies, actor)
 
     # Baselines
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -33,6 +34,7 @@ from tidegauge.server.shown import UNRESOLVED, shown_model
 
 router = APIRouter(prefix="/v1/projects/{project}/models", tags=["models"])
 
+_Read = TypeVar("_Read")
 #: More results than this in one answer must be asked for in parts.
 MOST_POINTS = 100_000
 _LARGEST_SCHEMA = 4 << 20
@@ -221,34 +223,47 @@ def _place(row: dict[str, Any]) -> tuple[Any, ...]:
 def _put_schema(
     runtime: Runtime, project: str, model: str, body: bytes, kind: str | None, encoding: str | None
 ) -> Schema:
-    schema = read_schema(unpacked(body, encoding, _LARGEST_SCHEMA), kind)
+    sent = unpacked(body, encoding, _LARGEST_SCHEMA)
+    schema = read_document(sent, kind, loads_schema, schema_from_json)
     return runtime.put_schema(project, model, schema).schema
 
 
-def read_schema(body: bytes, content_type: str | None) -> Schema:
-    """Read a schema that was sent as YAML or JSON.
+def read_document(
+    body: bytes,
+    content_type: str | None,
+    of_yaml: Callable[[str], _Read],
+    of_json: Callable[[object], _Read],
+) -> _Read:
+    """Read what was sent as YAML or JSON.
+
+    Parameters
+    ----------
+    body : bytes
+    content_type : str or None
+    of_yaml, of_json : callable
+        Give the meaning of YAML text, and of JSON values.
 
     Raises
     ------
-    SchemaError
-        If it is wrong; the message names the place.
     BadInput
         If it is no text, no JSON, or has another content type.
 
     Examples
     --------
-    >>> read_schema(b"columns: {age: numeric}", "application/yaml").names
+    >>> read_document(
+    ...     b"columns: {age: numeric}", "application/yaml", loads_schema, schema_from_json
+    ... ).names
     ('age',)
     """
     kind = (content_type or "").partition(";")[0].strip().lower()
     if kind in _YAML:
         try:
-            return loads_schema(body.decode("utf-8-sig"))
+            return of_yaml(body.decode("utf-8-sig"))
         except UnicodeDecodeError as error:
-            raise BadInput(f"the schema is not UTF-8 text (byte {error.start})") from None
+            raise BadInput(f"the body is not UTF-8 text (byte {error.start})") from None
     if kind == "application/json":
         try:
-            return schema_from_json(loads(body))
+            return of_json(loads(body))
         except ValueError as error:
             raise BadInput(f"the body: {explained(error)}", code="bad_json") from None
     raise UnsupportedMediaType(
