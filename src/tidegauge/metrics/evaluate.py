@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.metrics.registry import Metric, Values, View, all_metrics
+from tidegauge.metrics.registry import Linear, Metric, Values, View, find_metric, selected
 from tidegauge.profile import Profile
 from tidegauge.schema import Column
 
@@ -32,6 +32,8 @@ class Series:
     n_reference : (1, segment) int64
     enough : (window, segment) bool
         Where there is enough to judge the value, apart from the number of records.
+    linear : Linear, optional
+        What is judged in place of the value.
     """
 
     metric: Metric
@@ -42,12 +44,13 @@ class Series:
     n_current: NDArray[np.int64]
     n_reference: NDArray[np.int64]
     enough: NDArray[np.bool_]
+    linear: Linear | None = None
 
 
 def evaluate(
     current: Profile,
     reference: Profile,
-    metrics: Iterable[Metric] | None = None,
+    metrics: Iterable[Metric | str] | None = None,
 ) -> list[Series]:
     """Compute metrics of a profile against a reference.
 
@@ -57,15 +60,20 @@ def evaluate(
         Any number of windows.
     reference : Profile
         Of one window (``Profile.total``), in the same layout.
-    metrics : iterable of Metric, optional
-        All there are, by default.
+    metrics : iterable of Metric or str, optional
+        By default all that need not be asked for by name.
 
     Returns
     -------
     list of Series
         One for each metric and column to which it applies.
+
+    Raises
+    ------
+    NotFound, MissingExtra
+        If a metric asked for is not there, or what it needs is not installed.
     """
-    wanted = list(all_metrics().values()) if metrics is None else list(metrics)
+    wanted = selected() if metrics is None else [_found(one) for one in metrics]
     schema = current.layout.schema
     wanted = [one.within(schema) for one in wanted]
     series: list[Series] = []
@@ -80,6 +88,12 @@ def evaluate(
             if _held(one, now, then):
                 series.append(_series(one, None, now, then))
     return series
+
+
+def _found(wanted: Metric | str) -> Metric:
+    metric = find_metric(wanted) if isinstance(wanted, str) else wanted
+    metric.check()
+    return metric
 
 
 def _held(metric: Metric, now: View, then: View) -> bool:
@@ -102,7 +116,9 @@ def _series(metric: Metric, column: Column | None, now: View, then: View) -> Ser
         p_value = None if metric.p_value is None else metric.p_value(now, then)
         noise = None if metric.noise is None else metric.noise(now)
         enough = np.isfinite(value) if metric.enough is None else metric.enough(now)
-    return Series(metric, column, value, p_value, noise, support(now), support(then), enough)
+        linear = metric.linear(now, then) if metric.linear is not None and metric.judged else None
+    n = support(now), support(then)
+    return Series(metric, column, value, p_value, noise, *n, enough, linear)
 
 
 def support(view: View) -> NDArray[np.int64]:

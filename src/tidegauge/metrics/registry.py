@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from tidegauge.errors import NotFound
+from tidegauge.errors import MissingExtra, NotFound
 from tidegauge.profile import Bins, Profile
 from tidegauge.profile.profile import ROWS, Array
+from tidegauge.profile.sample import by_window
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 
 Values = NDArray[np.float64]
+T = TypeVar("T")
+
+#: Asks for every metric there is.
+ALL = "all"
 
 #: Modules whose import registers the built-in metrics.
 FAMILIES = (
@@ -30,6 +37,10 @@ FAMILIES = (
     "ranking",
     "regression",
     "service",
+    "two_sample",
+    "multivariate",
+    "embedding",
+    "text",
 )
 
 
@@ -109,8 +120,49 @@ class View:
             shares: Values = self["counts"] / self.present[..., None]
             return shares
 
+    @cached_property
+    def samples(self) -> tuple[pa.Table, ...]:
+        """The coordinated sample of each window, all columns; without rows where there is none.
+
+        Not divided by segment: what is read from it is of the whole.
+        """
+        return by_window(self.profile.sample, self.profile.windows)
+
+    @cached_property
+    def _kept(self) -> dict[object, Any]:
+        return {}
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """Return what ``make`` gives, computed once for this view and key."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        kept: T = self._kept[key]
+        return kept
+
 
 Compute = Callable[[View, View], Values]
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Statistics that are linear in the counts of a column's bins, on the scale of judging.
+
+    Parameters
+    ----------
+    value : (window, segment, part) float64
+        NaN where a part is not defined.
+    variance : (window, segment, part) float64
+        Sampling variance of each.
+    parts : tuple of str
+        What each part is about, for people.
+    """
+
+    value: Values
+    variance: Values
+    parts: tuple[str, ...]
+
+
+Decompose = Callable[[View, View], Linear]
 
 
 @dataclass(frozen=True)
@@ -162,8 +214,21 @@ class Metric:
     p_value : callable, optional
         ``(current, reference) -> (window, segment)`` under "nothing changed", sampling noise
         alone.
+    linear : callable, optional
+        ``(current, reference) -> Linear``: the statistics that are judged in its place, on
+        ``scale``; by default its own value.
+    pooled : bool
+        Whether columns vary alike from window to window in this metric, so that each column's
+        variance can be told better from all of them.
+    slow : bool
+        Whether a judged metric is also tested over several windows, for slow drift.
     uses_reference : bool
         Whether ``compute`` reads the reference at all.
+    asked : bool
+        Computed only where somebody asks for it by name; then shown, like every metric that is
+        not judged.
+    requires : str
+        The module of an optional part without which it cannot be computed.
     """
 
     name: str
@@ -188,7 +253,12 @@ class Metric:
     noise: Callable[[View], Values] | None = field(default=None, repr=False)
     enough: Callable[[View], NDArray[np.bool_]] | None = field(default=None, repr=False)
     p_value: Compute | None = field(default=None, repr=False)
+    linear: Decompose | None = field(default=None, repr=False)
+    pooled: bool = False
+    slow: bool = True
     uses_reference: bool = True
+    asked: bool = False
+    requires: str = ""
 
     def applies_to(self, column: Column | None, task: Task | None) -> bool:
         """Whether it is a metric of such a column (``None``: of the model) and task."""
@@ -215,6 +285,19 @@ class Metric:
             own = label.unit if label is not None else None
             changes["unit"] = own + unit.removeprefix("label") if own else ""
         return replace(self, **changes) if changes else self
+
+    def check(self) -> None:
+        """Make sure that what the metric needs is installed.
+
+        Raises
+        ------
+        MissingExtra
+            With the command that installs it.
+        """
+        if self.requires and find_spec(self.requires) is None:
+            raise MissingExtra(
+                f"metric {self.name!r} needs scikit-learn: pip install 'tidegauge[multivariate]'"
+            )
 
     def unit_for(self, column: Column | None) -> str | None:
         """Return the unit of a value, the column's own where the metric is in that."""
@@ -275,3 +358,33 @@ def find_metric(name: str) -> Metric:
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise NotFound(f"no metric {name!r}{hint}", code="unknown_metric")
     return known[name]
+
+
+def selected(names: str | Iterable[str] = ()) -> list[Metric]:
+    """Return the metrics that are always computed, and those asked for by name.
+
+    Parameters
+    ----------
+    names : str or iterable of str
+        ``"all"`` asks for every metric.
+
+    Raises
+    ------
+    NotFound
+        With the nearest name that exists.
+    MissingExtra
+        If what one of them needs is not installed.
+
+    Examples
+    --------
+    >>> len(selected("mmd")) - len(selected())
+    1
+    """
+    wanted = [names] if isinstance(names, str) else list(names)
+    found = {find_metric(name).name for name in wanted if name != ALL}
+    metrics = [
+        one for one in all_metrics().values() if not one.asked or ALL in wanted or one.name in found
+    ]
+    for one in metrics:
+        one.check()
+    return metrics

@@ -53,6 +53,30 @@ def _lowest(windows: NDArray[np.int64], hashes: NDArray[np.uint64], k: int) -> N
     return lowest
 
 
+def by_window(sample: pa.Table | None, windows: NDArray[np.int64]) -> tuple[pa.Table, ...]:
+    """Return the rows of each window, by hash; tables without rows where there is no sample.
+
+    Parameters
+    ----------
+    sample : pyarrow.Table, optional
+        Ordered by window, then hash, as ``smallest`` leaves it.
+    windows : (W,) int64
+        Start of each window.
+
+    Examples
+    --------
+    >>> rows = pa.table({"_window": [0, 5, 5], "_hash": pa.array([9, 2, 5], pa.uint64())})
+    >>> [len(part) for part in by_window(rows, np.array([0, 3, 5]))]
+    [1, 0, 2]
+    """
+    if sample is None:
+        none = pa.table({"_window": pa.array([], pa.int64()), "_hash": pa.array([], pa.uint64())})
+        return (none,) * len(windows)
+    held = sample["_window"].to_numpy()
+    first, last = (np.searchsorted(held, windows, side=side) for side in ("left", "right"))
+    return tuple(sample.slice(a, b - a) for a, b in zip(first, last, strict=True))
+
+
 def together(parts: Sequence[pa.Table]) -> pa.Table:
     """Stack samples, whatever the types of their columns.
 
