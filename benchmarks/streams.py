@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy import special
 
@@ -85,7 +86,8 @@ class Change:
         """Return the shift of watched windows, counted from 0, in σ."""
         if self.what is not What.SHIFT:
             return np.zeros(len(window))
-        return self.size * (window + 1.0) if self.ramp else np.full(len(window), self.size)
+        grown: Floats = self.size * (window + 1.0) if self.ramp else self.size + 0.0 * window
+        return grown
 
 
 #: Draws values, given for each record how far its level lies from the column's own, in σ.
@@ -325,7 +327,7 @@ class Stream:
         if not share:
             return values
         lost = self._rng(4, place, part).random(len(values)) < share
-        return pa.compute.if_else(pa.array(lost), pa.scalar(None, values.type), values)
+        return pc.if_else(pa.array(lost), pa.scalar(None, values.type), values)
 
     def _words(
         self,
