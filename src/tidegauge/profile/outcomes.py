@@ -18,18 +18,20 @@ from tidegauge.profile.bins import CategoryBins, NumericBins
 from tidegauge.profile.cells import Cells
 from tidegauge.profile.columns import encode
 from tidegauge.profile.layout import Layout
-from tidegauge.profile.values import column_of, numbers, truth
+from tidegauge.profile.values import NO_TIME, column_of, numbers, truth
 from tidegauge.schema import Role, Task
 
 Arrays = dict[str, NDArray[Any]]
 
 #: Bins of the fixed grid: 256 between logits of ±12, open at both ends.
 LOGIT_BINS = 258
-#: Equal-width bins of the score for the calibration error.
+#: Equal-width bins of the score for the calibration error, closed on the right.
 CALIBRATION_BINS = 10
 #: Equal-width bins of the confidence.
 CONFIDENCE_BINS = 100
-_CLIP = 1e-15
+#: How far from 0 and 1 probabilities are held for the log loss, as in scikit-learn.
+_CLIP = float(np.finfo(np.float64).eps)
+_TENTHS = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
 
 
 def logit_codes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -46,8 +48,18 @@ def logit_codes(scores: NDArray[np.float64]) -> NDArray[np.int64]:
     return codes
 
 
-def outcome_arrays(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | None:
+def outcome_arrays(
+    batch: pa.RecordBatch, layout: Layout, cells: Cells, times: NDArray[np.int64] | None = None
+) -> Arrays | None:
     """Summarise what one batch tells about performance.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+    layout : Layout
+    cells : Cells
+    times : (n,) int64, optional
+        Event times, microseconds since 1970 (UTC).
 
     Returns
     -------
@@ -58,11 +70,11 @@ def outcome_arrays(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Array
         return None
     task = layout.schema.task
     if task is Task.BINARY:
-        return _binary(batch, layout, cells)
+        return _binary(batch, layout, cells, times)
     if task is Task.MULTICLASS:
-        return _multiclass(batch, layout, cells)
+        return _multiclass(batch, layout, cells, times)
     if task is Task.REGRESSION:
-        return _regression(batch, layout, cells)
+        return _regression(batch, layout, cells, times)
     return None
 
 
@@ -90,13 +102,22 @@ def confidence_arrays(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Ar
     rows = np.flatnonzero((sure >= 0) & (sure <= 1))
     held, inner = sure[rows], cells.take(rows)
     return {
-        "counts": inner.histogram(_equal_bins(held, CONFIDENCE_BINS), CONFIDENCE_BINS),
+        "counts": inner.histogram(_hundredths(held), CONFIDENCE_BINS),
         "total": inner.totals(held),
     }
 
 
-def _equal_bins(shares: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
-    return np.minimum((shares * bins).astype(np.int64), bins - 1)
+def _labelled(rows: NDArray[np.int64], cells: Cells, times: NDArray[np.int64] | None) -> Arrays:
+    """Count the rows with a label, and tell the event time of the newest of them."""
+    out: Arrays = {"labels": cells.take(rows).counts()}
+    if times is not None:
+        timed = rows[times[rows] != NO_TIME]
+        out["labels_until"] = cells.take(timed).extremes(times[timed].astype(np.float64))[1]
+    return out
+
+
+def _hundredths(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.minimum((shares * CONFIDENCE_BINS).astype(np.int64), CONFIDENCE_BINS - 1)
 
 
 def _column(batch: pa.RecordBatch, layout: Layout, role: Role) -> pa.Array | None:
@@ -112,7 +133,9 @@ def _scores(batch: pa.RecordBatch, layout: Layout) -> NDArray[np.float64] | None
     return numbers(column_of(batch, column.name))[0]
 
 
-def _binary(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | None:
+def _binary(
+    batch: pa.RecordBatch, layout: Layout, cells: Cells, times: NDArray[np.int64] | None
+) -> Arrays | None:
     scores = _scores(batch, layout)
     prediction = _column(batch, layout, Role.PREDICTION)
     positive = layout.schema.positive
@@ -128,7 +151,7 @@ def _binary(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | Non
     pairs = y[rows].astype(np.int64) * 2 + said[rows]
     w, s = len(cells.slots), cells.segments
     out: Arrays = {
-        "labels": cells.take(np.flatnonzero(y >= 0)).counts(),
+        **_labelled(np.flatnonzero(y >= 0), cells, times),
         "confusion": inner.histogram(pairs, 4).reshape(w, s, 2, 2),
     }
     if scores is not None:
@@ -149,7 +172,7 @@ def _score_arrays(
     w, s = len(cells.slots), cells.segments
     fine = inner.histogram(t * bins.size + bins.codes(p), 2 * bins.size)
     logit = inner.histogram(t * LOGIT_BINS + logit_codes(p), 2 * LOGIT_BINS)
-    tenth = _equal_bins(p, CALIBRATION_BINS)
+    tenth = np.searchsorted(_TENTHS, p)
     loss = -np.where(t == 1, np.log(clipped), np.log1p(-clipped))
     squared = (p - t) ** 2
     return {
@@ -183,7 +206,9 @@ def _class_table(
     return np.array(places, dtype=np.int64), table
 
 
-def _multiclass(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | None:
+def _multiclass(
+    batch: pa.RecordBatch, layout: Layout, cells: Cells, times: NDArray[np.int64] | None
+) -> Arrays | None:
     classes = CategoryBins(layout.classes)
     c = classes.size
     y, _ = classes.codes(encode(_column(batch, layout, Role.LABEL)))
@@ -201,7 +226,7 @@ def _multiclass(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays |
     w, s = len(cells.slots), cells.segments
     pairs = y[rows].astype(np.int64) * c + said[rows]
     out: Arrays = {
-        "labels": cells.take(np.flatnonzero(y < c)).counts(),
+        **_labelled(np.flatnonzero(y < c), cells, times),
         "confusion": inner.histogram(pairs, c * c).reshape(w, s, c, c),
     }
     if scores is not None:
@@ -229,7 +254,7 @@ def _class_scores(scores: NDArray[np.float64], y: NDArray[np.int64], cells: Cell
     own = np.clip((p * true).sum(axis=1) / np.maximum(p.sum(axis=1), _CLIP), _CLIP, 1.0)
     squared = ((p - true) ** 2).sum(axis=1)
     best, confidence = p.argmax(axis=1), p.max(axis=1)
-    tenth = _equal_bins(confidence, CALIBRATION_BINS)
+    tenth = np.searchsorted(_TENTHS, confidence)
     w, s = len(cells.slots), cells.segments
     ranks = np.stack(
         [
@@ -254,7 +279,9 @@ def _class_scores(scores: NDArray[np.float64], y: NDArray[np.int64], cells: Cell
     }
 
 
-def _regression(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays | None:
+def _regression(
+    batch: pa.RecordBatch, layout: Layout, cells: Cells, times: NDArray[np.int64] | None
+) -> Arrays | None:
     prediction = _column(batch, layout, Role.PREDICTION)
     if prediction is None:
         prediction = _column(batch, layout, Role.SCORE)
@@ -270,7 +297,7 @@ def _regression(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Arrays |
     about = float(np.median(bins.edges)) if isinstance(bins, NumericBins) else 0.0
     eps = np.finfo(np.float64).eps
     return {
-        "labels": cells.take(np.flatnonzero(np.isfinite(y))).counts(),
+        **_labelled(np.flatnonzero(np.isfinite(y)), cells, times),
         "labelled": inner.counts(),
         "errors": inner.totals(e),
         "absolute": inner.totals(np.abs(e)),

@@ -32,10 +32,11 @@ SERVICE = "@service"
 MERGES: dict[str, Callable[[Array, Array], Array]] = {
     "minimum": np.minimum,
     "maximum": np.maximum,
+    "labels_until": np.maximum,
     "registers": np.maximum,
 }
 #: What an array of this name holds where there were no rows; zero for every other.
-EMPTY: dict[str, float] = {"minimum": np.inf, "maximum": -np.inf}
+EMPTY: dict[str, float] = {"minimum": np.inf, "maximum": -np.inf, "labels_until": -np.inf}
 
 
 @dataclass(frozen=True, eq=False)

@@ -111,7 +111,7 @@ class Profiler:
         """The work of one batch by array group, each part independent of the others."""
         tasks: list[_Task] = [
             (ROWS, lambda: self._row_arrays(cells, times)),
-            (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells)),
+            (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells, times)),
             (CONFIDENCE, lambda: confidence_arrays(batch, self.layout, cells)),
             (SERVICE, lambda: self._service_arrays(batch, cells)),
         ]

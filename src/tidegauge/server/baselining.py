@@ -26,8 +26,6 @@ from tidegauge.ingest.first_records import as_table
 from tidegauge.ingest.parsed import Parsed
 from tidegauge.ingest.sources import open_source
 from tidegauge.profile import Baseline
-from tidegauge.profile.layout import to_datetime
-from tidegauge.profile.profile import ROWS
 from tidegauge.schema import Role, Schema, arrow_schema, infer_schema
 from tidegauge.server.growing import with_essentials, with_label
 
@@ -254,14 +252,9 @@ def _profiled(source: Any, schema: Schema, width: timedelta | None) -> MadeBasel
         raise EmptyInput(f"{source.name} hold no records; a baseline needs some")
     layout = survey.layout(f"b{uuid.uuid4().hex[:12]}")
     profile = profile_source(source, layout, width)
-    first, last = profile[ROWS].get("minimum"), profile[ROWS].get("maximum")
-    start = end = None
-    if first is not None and last is not None and len(first):
-        low, high = float(first[:, 0].min()), float(last[:, 0].max())
-        if low <= high:
-            start, end = to_datetime(int(low)), to_datetime(int(high))
     rows = int(profile.rows[:, 0].sum())
-    return MadeBaseline(Baseline(profile, datetime.now(UTC)), rows, start, end)
+    baseline = Baseline(profile, datetime.now(UTC))
+    return MadeBaseline(baseline, rows, *baseline.event_times)
 
 
 def open_upload(path: Path, content_type: str | None) -> Upload:

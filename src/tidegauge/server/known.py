@@ -26,8 +26,6 @@ from tidegauge.lake.tables import Lake
 from tidegauge.monitor.document import policies_from_json, policies_to_json
 from tidegauge.monitor.policy import Policies
 from tidegauge.profile import Baseline
-from tidegauge.profile.layout import to_datetime
-from tidegauge.profile.profile import ROWS
 from tidegauge.schema import Schema, arrow_schema, arrow_type
 from tidegauge.server.settings import Settings
 
@@ -201,7 +199,7 @@ class Baselines:
         half = self._root / folder / f".{baseline.id}.part"
         half.write_bytes(baseline.to_bytes())
         half.replace(self._root / path)
-        start, end = event_times(baseline)
+        start, end = baseline.event_times
         with self._guard:
             row = self._catalog.baselines.add(
                 model.id,
@@ -230,15 +228,6 @@ class Baselines:
         self._held.move_to_end(model.id)
         while len(self._held) > _HELD:
             self._held.popitem(last=False)
-
-
-def event_times(baseline: Baseline) -> tuple[datetime | None, datetime | None]:
-    """Return the first and last event time of a baseline; None where it has no times."""
-    arrays = baseline.profile[ROWS]
-    if "minimum" not in arrays or not len(arrays["minimum"]):
-        return None, None
-    low, high = float(arrays["minimum"][:, 0].min()), float(arrays["maximum"][:, 0].max())
-    return (to_datetime(int(low)), to_datetime(int(high))) if low <= high else (None, None)
 
 
 def require_storable(schema: Schema) -> None:
