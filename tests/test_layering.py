@@ -10,6 +10,7 @@ import pytest
 ORDER = [
     "cli",
     "demo",
+    "apply",
     "remote",
     "server",
     "comparison",

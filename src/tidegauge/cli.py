@@ -228,6 +228,45 @@ def demo(
     raise typer.Exit(run_demo(data, port=port, serve=serve, console=_console()))
 
 
+@app.command()
+def apply(
+    files: Annotated[
+        list[Path], typer.Argument(help="YAML: model, columns, false_alarms, monitors.")
+    ],
+    server: Annotated[
+        str, typer.Option("--server", "--url", help="Address of the server.")
+    ] = "http://localhost:8420",
+    project: Annotated[str, typer.Option(help="Project of the models.")] = "default",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without asking.")] = False,
+) -> None:
+    """Make models, schemas and monitors on a server what files say; shows the plan first."""
+    from tidegauge import apply as applying
+    from tidegauge.errors import BadInput
+    from tidegauge.remote import RemoteModel
+
+    console = _console()
+    plans = []
+    for document in applying.read(files):
+        with RemoteModel(server, project, document.model or "") as remote:
+            plans.append(applying.plan(document, remote))
+    if not any(plans):
+        console.print("nothing to do")
+        return
+    for changes in plans:
+        applying.show(changes, console)
+    if dry_run:
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadInput("nothing was changed: nobody is here to be asked; add --yes")
+        typer.confirm("Do this?", abort=True)
+    for changes in filter(None, plans):
+        with RemoteModel(server, project, changes[0].model) as remote:
+            applying.carry_out(changes, remote)
+        console.print(f"done: {changes[0].model}", soft_wrap=True)
+
+
 @baseline_app.command("set")
 def baseline_set(
     model: Annotated[str, typer.Argument(help="Name of the model.")],

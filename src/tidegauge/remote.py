@@ -38,6 +38,18 @@ class RemoteModel:
         headers = {"Content-Type": "application/yaml"}
         self._answer("PUT", f"/models/{self.name}/schema", content=text.encode(), headers=headers)
 
+    def put_monitors(self, monitors: dict[str, Any]) -> None:
+        """Give the model its budget and monitors, as JSON."""
+        self._answer("PUT", f"/models/{self.name}/monitors", json=monitors)
+
+    def find(self, what: str) -> dict[str, Any] | None:
+        """Return the model's schema or monitors as JSON, or None if there is no such model."""
+        answer = self._request("GET", f"/models/{self.name}/{what}")
+        if answer.status_code == 404 and _code(answer) == "unknown_model":
+            return None
+        found: dict[str, Any] = _content(answer)
+        return found
+
     def model(self) -> dict[str, Any]:
         """Return the state of the model."""
         found: dict[str, Any] = self._get(f"/models/{self.name}")
@@ -122,16 +134,29 @@ class RemoteModel:
         return self._answer("POST", path, json=body)
 
     def _answer(self, method: str, path: str, **more: Any) -> Any:
+        return _content(self._request(method, path, **more))
+
+    def _request(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, **more)
+            return self._http.request(method, path, **more)
         except httpx.HTTPError as error:
             raise BadInput(
                 f"no server answers at {self.address} ({error}); start one with: tidegauge serve",
                 code="unreachable",
             ) from error
-        if answer.status_code >= 400:
-            raise BadInput(_message(answer))
-        return answer.json()
+
+
+def _content(answer: httpx.Response) -> Any:
+    if answer.status_code >= 400:
+        raise BadInput(_message(answer))
+    return answer.json()
+
+
+def _code(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["code"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _message(answer: httpx.Response) -> str:

@@ -406,7 +406,9 @@ def _look_up(monitor: Monitor, place: Node, columns: list[Node], schema: Schema 
     for node in columns:
         found = [column for column in schema if fits(column.name, node.text)]
         if not found:
-            raise problem(node, f"the schema has no column {node.text!r}{schema.hint(node.text)}")
+            hint = schema.hint(node.text)
+            said = "no column fits" if "*" in node.text else "the schema has no column"
+            raise problem(node, f"{said} {node.text!r}{hint}")
         if not _watched(monitor, metrics, found, schema):
             raise problem(node, _not_for(monitor, metrics, node.text, found))
     if not columns and not _watched(monitor, metrics, [None, *schema], schema):
