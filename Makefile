@@ -1,5 +1,6 @@
 # make demo    install, and watch a real model being monitored     make test     everything that is tested
 # make bench   the figures, beside their floors and peers           make lint     style, types      make format
+# make bench-detection   false alarms, missed changes and agreement with others, over simulated months
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test system bench lint format docs constraints clean
+.PHONY: demo test system bench bench-detection lint format docs constraints clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/tidegauge demo $(DEMO_ARGS)
@@ -24,6 +25,10 @@ system:
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.compare $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.pages
+
+bench-detection: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.detection $(BENCH_ARGS)
+	$(BIN)/python -m benchmarks.agreement
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

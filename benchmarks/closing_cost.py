@@ -44,7 +44,8 @@ ROWS, BEFORE = 1_000_000, 400
 BASELINE = 30
 HISTORIES = (0, 30, 365)
 REPEATS = 3
-BOUND = 1.0
+#: Seconds that a large window may take beyond profiling, and how many times more after a year.
+BOUND, GROWTH = 1.0, 1.5
 REGIONS = tuple(f"region-{n}" for n in range(10))
 NUMERIC = tuple(f"amount_{n:02d}" for n in range(40))
 WORDS = tuple(f"kind_{n}" for n in range(7))

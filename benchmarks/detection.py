@@ -12,140 +12,24 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from itertools import groupby
-from statistics import fmean, median
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
+from benchmarks import peers_detection
 from benchmarks.datasets import CACHE
-from benchmarks.detection_runs import (
-    BASELINE_WINDOWS,
-    NULLS,
-    POWERS,
-    SOURCES,
-    WINDOWS,
-    MonthResult,
-    Null,
-    Power,
-    months_of,
-    run_months,
-)
-from benchmarks.intervals import of_mean, wilson
+from benchmarks.detection_figures import Figure, cost_figures, figures_of
+from benchmarks.detection_runs import MonthResult, months_of, run_months
+from benchmarks.detection_tables import about_peers, peers_table, tables_of
 from benchmarks.peers import cpu_model
 from benchmarks.streams import Kind
 
 MONTHS, QUICK, PROCESSES = 300, 40, 2
 RESULTS = CACHE / "detection.json"
 PARTS = ("iid", "realistic", "cost", "peers")
-PER_CENT = "%"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table: a value with its interval, held against a bound."""
-
-    part: str
-    name: str
-    value: float
-    low: float | None
-    high: float | None
-    unit: str
-    bound: float | None
-    at_least: bool = False
-    beside: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def reached(self) -> bool | None:
-        """Whether the bound is kept; None where there is none."""
-        if self.bound is None:
-            return None
-        return self.value >= self.bound if self.at_least else self.value <= self.bound
-
-
-def null_figures(null: Null, results: Sequence[MonthResult]) -> Iterator[Figure]:
-    """Windows with an alarm a month, and of these by what raised it."""
-    counted = [r for r in results if r.kind == null.kind and r.alarmed is not None]
-    part = f"nothing changed: alarmed windows a month of {WINDOWS}"
-    alarmed = [float(r.alarmed or 0) for r in counted]
-    low, high = of_mean(alarmed)
-    yield Figure(part, null.kind, fmean(alarmed), max(low, 0.0), high, "", null.bound)
-    names = dict.fromkeys([*SOURCES.values(), *(s for r in counted for s in r.sources)])
-    for name in names:
-        values = [float(r.sources.get(name, 0)) for r in counted]
-        low, high = of_mean(values)
-        yield Figure(part, f"  of these by {name}", fmean(values), max(low, 0.0), high, "", None)
-
-
-def power_figure(power: Power, place: int, results: Sequence[MonthResult]) -> Figure:
-    """The share of months in which a change was found in time, on its own column."""
-    found = [r.found[place] for r in results if place in r.found]
-    on_column = [one.on_column for one in found if one.on_column is not None]
-    anywhere = sum(one.anywhere is not None for one in found)
-    low, high = wilson(len(on_column), len(found))
-    slow = power.within > 2
-    name = f"{power.kind}: {power.name}, within {power.within}" if slow else power.name
-    if power.baseline_windows != BASELINE_WINDOWS:
-        name += f", {power.baseline_windows} baseline windows"
-    return Figure(
-        "slow changes" if slow else f"{power.kind}: found within 2 windows",
-        name,
-        100 * len(on_column) / len(found),
-        100 * low,
-        100 * high,
-        PER_CENT,
-        100 * power.bound,
-        at_least=True,
-        beside={
-            "anywhere": f"{100 * anywhere / len(found):.1f} %",
-            "when": f"{median(on_column):g}" if on_column else "–",
-        },
-    )
-
-
-def figures_of(results: Sequence[MonthResult]) -> list[Figure]:
-    """All figures of simulated months."""
-    kinds = {r.kind for r in results}
-    out = [f for null in NULLS if null.kind in kinds for f in null_figures(null, results)]
-    for place, power in enumerate(POWERS):
-        if power.kind in kinds:
-            out.append(power_figure(power, place, results))
-    return out
-
-
-def tables_of(figures: Sequence[Figure]) -> Iterator[Table]:
-    """The figures as a person reads them: a table for each part."""
-    for part, held in groupby(figures, key=lambda f: f.part):
-        table = Table(
-            title=part, title_justify="left", title_style="bold", box=None, pad_edge=False
-        )
-        table.add_column("", min_width=38, no_wrap=True)
-        table.add_column("measured", min_width=8, justify="right", no_wrap=True)
-        table.add_column("95 %", min_width=13, justify="right", no_wrap=True)
-        table.add_column("bound", min_width=9, justify="right", no_wrap=True)
-        table.add_column("", min_width=7, no_wrap=True)
-        shown = list(held)
-        for name in dict.fromkeys(name for f in shown for name in f.beside):
-            table.add_column(name, justify="right", no_wrap=True)
-        for f in shown:
-            table.add_row(*_cells(f))
-        yield table
-
-
-def _cells(f: Figure) -> Iterator[str]:
-    digits = 1 if f.unit == PER_CENT else 2
-    unit = f" {f.unit}" if f.unit else ""
-    verdict = {True: "[green]reached[/]", False: "[bold red]missed[/]", None: ""}
-    yield f.name
-    yield f"{f.value:.{digits}f}{unit}"
-    yield "" if f.low is None or f.high is None else f"{f.low:.{digits}f} – {f.high:.{digits}f}"
-    yield "" if f.bound is None else f"{'≥' if f.at_least else '≤'} {f.bound:g}{unit}"
-    yield verdict[f.reached]
-    yield from f.beside.values()
 
 
 def kept(figures: Sequence[Figure], results: Sequence[MonthResult], seconds: float) -> str:
@@ -188,6 +72,7 @@ def main() -> int:
     parser.add_argument(
         "--only", type=chosen, default=list(PARTS), metavar="PART,…", help=", ".join(PARTS)
     )
+    parser.add_argument("--peers", action="store_true", help="run the peers anew (half an hour)")
     parser.add_argument("--strict", action="store_true", help="exit 1 if a bound is missed")
     options = parser.parse_args()
     months = min(options.months, QUICK) if options.quick else options.months
@@ -197,20 +82,31 @@ def main() -> int:
     if not console.is_terminal:
         console = Console(width=100)
     before, started = os.getloadavg()[0], time.perf_counter()
+    if options.peers:
+        peers_detection.measure_all()
+        before, started = os.getloadavg()[0], time.perf_counter()
+    costs: list[Figure] = []
+    if "cost" in options.only:
+        with console.status("closing windows of 1M records"):
+            costs = list(cost_figures())
     results: list[MonthResult] = []
     if kinds:
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task("months", total=len(months_of(kinds, months)))
             results = run_months(kinds, months, options.processes, lambda: progress.advance(task))
-    figures = figures_of(results)
+    figures = [*figures_of(results), *costs]
     seconds = time.perf_counter() - started
 
     for table in tables_of(figures):
         console.print(table, "")
-    console.print(
-        f"{months} simulated months of each kind, with baselines of their own. Found: on the "
-        "changed column; anywhere: on any; when: the median window of those found."
-    )
+    if results:
+        console.print(
+            f"{months} simulated months of each kind, with baselines of their own. Found: on the "
+            "changed column; anywhere: on any; when: the median window of those found.\n"
+        )
+    if "peers" in options.only and peers_detection.KEPT.exists():
+        console.print(peers_table(results), "")
+        console.print(about_peers() + "\n")
     console.print(
         f"{seconds / 60:.1f} min in {options.processes} processes; {cpu_model()}, "
         f"{os.cpu_count()} cores; load average {before:.1f} before."

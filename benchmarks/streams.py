@@ -86,8 +86,8 @@ class Change:
         """Return the shift of watched windows, counted from 0, in σ."""
         if self.what is not What.SHIFT:
             return np.zeros(len(window))
-        grown: Floats = self.size * (window + 1.0) if self.ramp else self.size + 0.0 * window
-        return grown
+        times = window + 1 if self.ramp else np.ones(len(window))
+        return np.asarray(self.size * times, dtype=np.float64)
 
 
 #: Draws values, given for each record how far its level lies from the column's own, in σ.
