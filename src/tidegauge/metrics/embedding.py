@@ -214,11 +214,13 @@ def embedding_mean_distance(current: View, reference: View) -> Values:
     roles=WATCHED_ROLES,
     needs=("missing",),
     scale=Scale.LOG,
+    asked=True,
 )
 def embedding_cosine_distance(current: View, reference: View) -> Values:
     """Cosine distance of the mean vector from the baseline's, 0 (same way) to 2, over the sample.
 
-    Not defined where either mean is 0.
+    Of vectors that have a common part, as those of most models; where the means are nearly 0 it
+    is nothing but noise. Not defined where either mean is 0.
     """
     return _of_means(current, reference, _cosine)
 

@@ -106,12 +106,14 @@ def told_apart(
     if min(len(ids_x), len(ids_y)) < CLASSIFIER_ROWS:
         return float("nan")
     from sklearn.metrics import roc_auc_score
+    from threadpoolctl import threadpool_limits
 
     rows = _stacked(x, y)
     current = np.repeat([1, 0], [len(ids_x), len(ids_y)])
     fold = folds(ids_x, ids_y)
     areas = []
-    with warnings.catch_warnings():
+    # So little work is quicker in one thread: on a busy machine others only wait for each other.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         for part in range(FOLDS):
             seen, held_out = fold != part, fold == part
