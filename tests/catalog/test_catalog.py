@@ -72,6 +72,8 @@ def test_models_of_a_catalog_from_before_monitors_have_the_usual_ones(
 ) -> None:
     with catalog._database.writing() as session:
         session.execute(text("ALTER TABLE models DROP COLUMN monitors"))
+        for name in ("spread", "level", "reason"):
+            session.execute(text(f"ALTER TABLE incident_alarms DROP COLUMN {name}"))
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     catalog.close()
     with Catalog(url) as again:

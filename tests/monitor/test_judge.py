@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tidegauge.engine import open_source, profile_source, survey_source
 from tidegauge.metrics import evaluate
 from tidegauge.metrics.registry import Scale
-from tidegauge.monitor import Judged, judge, norms, results_table
-from tidegauge.monitor.judge import holm
+from tidegauge.monitor import Judged, expectations, judge, results_table
+from tidegauge.monitor.budget import spend
 from tidegauge.monitor.scales import back, forward
 from tidegauge.profile import Profile
 from tidegauge.schema import Column, ColumnType, Role, Schema
@@ -65,7 +65,12 @@ def profiles(
 
 def judged(reference: pa.Table, current: pa.Table, width: timedelta | None) -> list[Judged]:
     then, now = profiles(reference, current, width)
-    return judge(evaluate(now, then.total()), norms(then))
+    return verdicts_on(then, now)
+
+
+def verdicts_on(then: Profile, now: Profile) -> list[Judged]:
+    series = evaluate(now, then.total())
+    return judge(series, expectations(then), now.windows, now.width).judged
 
 
 def alarms(verdicts: list[Judged]) -> set[tuple[str, str | None]]:
@@ -88,7 +93,9 @@ def test_quiet_days_raise_few_alarms_though_every_day_has_its_own_level() -> Non
 
 def test_a_shift_of_one_column_is_found_and_no_other_is_blamed() -> None:
     rng = np.random.default_rng(1)
-    assert alarms(judged(frame(rng, 30), frame(rng, 3, shift=0.8), DAY)) == {("ks", "a")}
+    assert alarms(judged(frame(rng, 30), frame(rng, 3, shift=0.8), DAY)) == {
+        ("location_shift", "a")
+    }
 
 
 def test_nulls_sent_by_a_broken_pipeline_are_found() -> None:
@@ -106,7 +113,7 @@ def test_without_windows_the_fields_own_tests_judge() -> None:
     reference = frame(rng, 5, level=0.0)
     assert alarms(judged(reference, frame(rng, 5, level=0.0), None)) == set()
     shifted = frame(rng, 5, shift=0.8, level=0.0)
-    assert alarms(judged(reference, shifted, None)) == {("ks", "a")}
+    assert alarms(judged(reference, shifted, None)) == {("location_shift", "a")}
 
 
 def test_an_effect_below_the_minimum_is_no_alarm_however_significant() -> None:
@@ -118,16 +125,16 @@ def test_an_effect_below_the_minimum_is_no_alarm_however_significant() -> None:
     source = open_source(reference)
     layout = survey_source(source, schema).layout("b")
     then, now = profile_source(source, layout), profile_source(open_source(current), layout)
-    verdicts = {v.series.metric.name: v for v in judge(evaluate(now, then.total()), norms(then))}
-    assert verdicts["ks"].p_value[0, 0] < 1e-12
-    assert verdicts["ks"].state[0, 0] == "ok"
+    verdicts = {v.series.metric.name: v for v in verdicts_on(then, now)}
+    assert verdicts["location_shift"].p_value[0, 0] < 1e-12
+    assert verdicts["location_shift"].state[0, 0] == "ok"
 
 
 def test_a_window_of_few_records_is_too_few_and_neither_alarm_nor_well() -> None:
     rng = np.random.default_rng(5)
     current = frame(rng, 1, rows=12, shift=5.0)
     verdicts = {v.series.metric.name: v for v in judged(frame(rng, 30), current, DAY)}
-    assert verdicts["ks"].state[0, 0] == "too_few"
+    assert verdicts["location_shift"].state[0, 0] == "too_few"
 
 
 def test_half_the_records_is_an_alarm_of_volume() -> None:
@@ -149,23 +156,23 @@ def test_the_band_holds_what_is_expected_and_an_alarm_lies_outside() -> None:
 def test_results_hold_no_nan_and_name_their_windows() -> None:
     rng = np.random.default_rng(8)
     then, now = profiles(frame(rng, 10), frame(rng, 2), DAY)
-    table = results_table(
-        judge(evaluate(now, then.total()), norms(then)), now, computed_at=datetime.now(UTC)
-    )
+    table = results_table(verdicts_on(then, now), now, computed_at=datetime.now(UTC))
     assert set(table["window_start"].to_pylist()) == {START, START + DAY}
     for name in ("value", "expected", "lower", "upper", "p_value", "effect"):
         values = table[name].drop_null().to_numpy()
         assert np.isfinite(values).all(), name
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=40))
-def test_holm_is_monotone_and_between_the_p_value_and_bonferroni(values: list[float]) -> None:
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=40), st.floats(0.001, 0.3))
+def test_a_level_is_spent_as_by_holm(values: list[float], level: float) -> None:
     p = np.array(values)
-    adjusted = holm(p)
-    assert (adjusted >= p - 1e-15).all()
-    assert (adjusted <= np.minimum(p * len(p), 1) + 1e-12).all() or len(p) == 1
     order = np.argsort(p, kind="stable")
-    assert (np.diff(adjusted[order]) >= -1e-15).all()
+    steps = len(p) - np.arange(len(p))
+    passed = np.logical_and.accumulate(p[order] * steps <= level)
+    spent = spend(p[None], np.full((1, len(p)), 1 / len(p)), level)
+    assert spent.rejected[0].sum() == passed.sum()
+    assert spent.first.sum() == pytest.approx(level)
+    assert (spent.level >= spent.first - 1e-15).all()
 
 
 @pytest.mark.parametrize("scale", list(Scale))

@@ -107,6 +107,9 @@ def alarms_of(closed: ClosedWindows, width: timedelta) -> list[Alarm]:
                     p_value=number(one.p_value),
                     effect=number(one.effect),
                     n_current=int(series.n_current[w, s]),
+                    spread=number(one.spread),
+                    level=number(one.level),
+                    reason=one.reason[w, s],
                 )
             )
     return out

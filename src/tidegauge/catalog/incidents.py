@@ -30,6 +30,9 @@ class Alarm:
     value, expected, lower, upper, p_value, effect : float, optional
     n_current : int
         Records in the window.
+    spread, level : float, optional
+        Standard deviation if nothing changed; share of the budget.
+    reason : str, optional
     """
 
     metric: str
@@ -44,9 +47,23 @@ class Alarm:
     p_value: float | None = None
     effect: float | None = None
     n_current: int = 0
+    spread: float | None = None
+    level: float | None = None
+    reason: str | None = None
 
 
-_VALUES = ("value", "expected", "lower", "upper", "p_value", "effect", "n_current")
+_VALUES = (
+    "value",
+    "expected",
+    "lower",
+    "upper",
+    "p_value",
+    "effect",
+    "n_current",
+    "spread",
+    "level",
+    "reason",
+)
 
 
 class Incidents:

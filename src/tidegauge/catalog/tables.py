@@ -221,6 +221,9 @@ class IncidentAlarm(Base):
     p_value: Mapped[float | None]
     effect: Mapped[float | None]
     n_current: Mapped[int] = mapped_column(BigInteger)
+    spread: Mapped[float | None]
+    level: Mapped[float | None]
+    reason: Mapped[str | None]
 
 
 class AuditEntry(Base):

@@ -16,9 +16,10 @@ from tidegauge.engine import open_source, profile_source, survey_source
 from tidegauge.engine.beside import beside
 from tidegauge.engine.source import Source
 from tidegauge.errors import BadInput, EmptyInput
-from tidegauge.metrics import evaluate
+from tidegauge.metrics import Series, evaluate
+from tidegauge.metrics.registry import ALL, selected
 from tidegauge.metrics.result import Basis
-from tidegauge.monitor import judge, norms, results_table
+from tidegauge.monitor import expectations, judge, results_table
 from tidegauge.profile import Baseline
 from tidegauge.schema import Role, Schema
 
@@ -60,6 +61,7 @@ def compare(
     segments: Iterable[str] = (),
     window: str | None = None,
     *,
+    metrics: str | Iterable[str] = (),
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> Report:
     """Compare records with a reference, and judge what changed.
@@ -76,6 +78,9 @@ def compare(
     window : str, optional
         Width of tumbling windows of event time (``"1d"``, ``"6h"``). The reference's own windows
         then tell how much variation is usual.
+    metrics : str or iterable of str, optional
+        Metrics to show that are computed only where somebody asks for them, such as
+        ``"cramer_von_mises"`` or ``"mmd"``; ``"all"`` asks for all. They do not change the verdict.
     progress : callable, optional
         Called with a stage, the rows done, and the rows in all where that is known.
 
@@ -87,6 +92,10 @@ def compare(
     ------
     BadInput
         If a source cannot be read, or the two do not fit each other or the schema.
+    NotFound
+        If there is no such metric; with the nearest name.
+    MissingExtra
+        If what a metric needs is not installed.
 
     Examples
     --------
@@ -97,6 +106,8 @@ def compare(
     "1 alarm: 'age' has drifted."
     """
     width = None if window is None else parse_window(window)
+    metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+    wanted = selected(metrics)
     first, second = (
         open_source(reference, _name(reference, "reference")),
         open_source(current, _name(current, "current")),
@@ -132,11 +143,20 @@ def compare(
         raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
-    judged = judge(evaluate(now, baseline.total), norms(then))
+    series = evaluate(now, baseline.total, wanted)
+    notes += unanswered(metrics, series)
+    judged = judge(series, expectations(then), now.windows, width).judged
     basis = np.full(now.rows.shape, Basis.FINAL.value, dtype=object)
     table = results_table(judged, now, computed_at=moment, basis=basis)
     sides = (source_info(first, then), source_info(second, now))
     return Report(report_data(judged, baseline, now, table, sides, moment, notes, window))
+
+
+def unanswered(names: Iterable[str], series: Iterable[Series]) -> list[str]:
+    """Say which metrics that somebody asked for by name apply to nothing here."""
+    found = {one.metric.name for one in series} | {ALL}
+    left = [name for name in names if name not in found]
+    return [f"nothing here that {' or '.join(left)} could be computed for"] if left else []
 
 
 class _Progress:

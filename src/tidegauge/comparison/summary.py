@@ -15,7 +15,7 @@ from tidegauge.explain import ScoreImpact
 from tidegauge.metrics import Result
 from tidegauge.metrics.result import Basis, State
 from tidegauge.monitor import Judged
-from tidegauge.monitor.norms import MIN_RECORDS
+from tidegauge.monitor.statistics import MIN_RECORDS
 from tidegauge.profile import Baseline, Profile
 from tidegauge.profile.histogram import display_bins
 from tidegauge.profile.layout import to_datetime

@@ -97,7 +97,8 @@ def _found(wanted: Metric | str) -> Metric:
 
 
 def _held(metric: Metric, now: View, then: View) -> bool:
-    return all(name in now and name in then for name in metric.needs)
+    read = (now, then) if metric.uses_reference else (now,)
+    return all(name in view for view in read for name in metric.needs)
 
 
 def _measured(metric: Metric, then: View) -> Metric:

@@ -1,7 +1,7 @@
 """Performance by probabilities: how far the scores were from what happened, and how sure.
 
 Only records with a label and a score in 0–1 count; the confidence needs no label. All are read
-from exact sums, but for the quantiles of the confidence.
+from exact sums, to nine digits, but for the quantiles of the confidence.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def _log_noise(view: View, name: str, squares: str) -> Values:
 def log_loss(current: View, reference: View) -> Values:
     """Cross-entropy: the mean of −ln of the probability given to what happened.
 
-    Probabilities are held 1e-15 away from 0 and 1; those of several classes are made to add up
-    to one.
+    Probabilities are held 2.2e-16 away from 0 and 1, as in scikit-learn; those of several classes
+    are made to add up to one.
     """
     return _mean(current, "log_loss")
 
@@ -110,9 +110,9 @@ def brier(current: View, reference: View) -> Values:
 def calibration_error(current: View, reference: View) -> Values:
     """Expected calibration error: mean gap between score and what happened, over ten bins.
 
-    Bins of equal width, each at its own mean score; of several classes the likeliest one's
-    probability is held against whether it was right. Source: Naeini, Cooper and Hauskrecht
-    (2015). It is above zero even for a calibrated model, the more so the fewer records there are.
+    Bins of equal width, closed on the right (scikit-learn's ``calibration_curve``), each at its
+    own mean score; of several classes the likeliest one's probability is held against whether it
+    was right. Source: Naeini, Cooper and Hauskrecht (2015). It is above zero even for a calibrated model, the more so the fewer records there are.
     """
     gaps = np.abs(current["calibration_hits"] - current["calibration_scores"])
     error: Values = gaps.sum(axis=-1) / _scored(current)
@@ -159,7 +159,8 @@ def _confidence_quantile(name: str, level: float) -> None:
 
     compute.__doc__ = (
         f"{level:.0%} quantile of the probability of the likeliest class, within 0.01; "
-        "over all records with a score."
+        "over all records with a score.\n\n"
+        "The exact one is the smallest probability that this share of the records does not exceed."
     )
     metric(
         name,
@@ -177,7 +178,8 @@ def _confidence_quantile(name: str, level: float) -> None:
 def share_quantile(counts: Values, level: float) -> Values:
     """Return a quantile of shares from their counts over equal-width bins of 0–1.
 
-    Within its bin by straight interpolation, so at most one bin's width wrong.
+    Within its bin by straight interpolation, so at most one bin's width from the smallest value
+    that ``level`` of all do not exceed.
 
     Parameters
     ----------

@@ -178,7 +178,11 @@ def row_count(current: View, reference: View) -> Values:
     uses_reference=False,
 )
 def distinct_count(current: View, reference: View) -> Values:
-    """Number of distinct values, by HyperLogLog (standard error 3.3 %); of the whole only."""
+    """Number of distinct values, by HyperLogLog (standard error 3.3 %); of the whole only.
+
+    Around 2,300 values, where it passes from linear counting to the harmonic mean, the standard
+    error is 3.7 %. Nearly always it is within four of them, or one value off.
+    """
     out = np.full(current.rows.shape, np.nan)
     out[:, 0] = np.round(estimate(current["registers"]))
     return out
@@ -194,7 +198,10 @@ def distinct_count(current: View, reference: View) -> Values:
     uses_reference=False,
 )
 def mean(current: View, reference: View) -> Values:
-    """Mean of the finite values, from exact sums."""
+    """Mean of the finite values, from exact sums.
+
+    To nine digits of the largest absolute value.
+    """
     total = current["sums"].sum(axis=-1)
     out: Values = np.where(current.present > 0, total / current.present, np.nan)
     return out
@@ -211,14 +218,22 @@ def mean(current: View, reference: View) -> Values:
     uses_reference=False,
 )
 def std(current: View, reference: View) -> Values:
-    """Standard deviation of the finite values (n − 1), from exact sums of squares."""
+    """Standard deviation of the finite values (n − 1), from exact sums of squares.
+
+    The squares are summed about the middle of the baseline, so that they cancel only where the
+    values have left it. With the mean d deviations from there and D from zero, the relative error
+    of the variance is some 1e-16 (1 + d² + d D) (n times that at worst): nine digits up to about
+    d = 1,000. Where sums cancel altogether, the value is held to what minimum, maximum and mean
+    allow. Source: Bhatia and Davis (2000).
+    """
     bins = current.bins
     assert isinstance(bins, NumericBins)
     n = current.present
-    shift = current["sums"].sum(axis=-1) / n - centre(bins)
-    variance = (current["squares"] - n * shift**2) / (n - 1)
-    constant = current["minimum"] == current["maximum"]
-    spread = np.where(constant, 0.0, np.sqrt(np.maximum(variance, 0)))
+    mean = current["sums"].sum(axis=-1) / n
+    squares = current["squares"] - n * (mean - centre(bins)) ** 2
+    low, high = current["minimum"], current["maximum"]
+    least, most = (high - low) ** 2 / 2, n * np.maximum((high - mean) * (mean - low), 0.0)
+    spread = np.sqrt(np.clip(squares, least, np.maximum(least, most)) / (n - 1))
     out: Values = np.where(n > 1, spread, np.nan)
     return out
 
@@ -228,7 +243,7 @@ def _extreme(name: str, what: str) -> None:
         out: Values = np.where(np.isfinite(current[what]), current[what], np.nan)
         return out
 
-    compute.__doc__ = f"{what.capitalize()} of the finite values."
+    compute.__doc__ = f"{what.capitalize()} of the finite values; exact."
     metric(
         name,
         Family.QUALITY,
@@ -247,8 +262,11 @@ _extreme("max", "maximum")
 def quantile(view: View, level: float | Values) -> Values:
     """Return a quantile of a numeric column, within its bin by straight interpolation.
 
-    The bin that holds it is exact; the error is at most that bin's width. Where each bin is a
-    single value, the quantile is exact.
+    It lies in the bin of the record of that rank, ``level · (n − 1)`` rounded (half: the lower),
+    between its edges and within minimum and maximum; so it is at most that bin's width from that
+    record, and no farther from ``numpy.quantile``, which interpolates between the two records
+    beside the rank, than the outer edges of the bins of these two. Where the bin is a single
+    value, the record's own.
 
     Parameters
     ----------
@@ -284,7 +302,10 @@ def _quantile_metric(name: str, level: float) -> None:
     def compute(current: View, reference: View) -> Values:
         return quantile(current, level)
 
-    compute.__doc__ = f"{level:.0%} quantile of the finite values, exact to within its bin."
+    compute.__doc__ = (
+        f"{level:.0%} quantile of the finite values, exact to within its bin.\n\n"
+        "The bin is the one of the record of that rank; see ``quantile``."
+    )
     metric(
         name,
         Family.QUALITY,

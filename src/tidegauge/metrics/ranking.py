@@ -2,10 +2,11 @@
 
 A binary model has two grids of bins, the baseline's quantiles and fixed logits; for each window
 and segment the one with the smaller bound on the error of the ROC AUC is read. A bin that holds
-one value only has true ties and adds no error. Where neither grid tells the scores apart (a bound
+one value only (scores whose mean agrees with the bin's edge to nine digits or more) has true ties
+and adds no error. Where neither grid tells the scores apart (a bound
 above ``RESOLVED``), there is no value rather than a wrong one. A multiclass model is taken one
 class against the rest, and the plain mean over the classes that have both positives and
-negatives.
+negatives (for the average precision: that have positives).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _CLASSES = frozenset({Task.BINARY, Task.MULTICLASS})
 #: The largest possible error of a ROC AUC that is still shown.
 RESOLVED = 0.05
 
+_EPS = float(np.finfo(np.float64).eps)
 #: Records of either class below which a ROC AUC is shown and not judged.
 FEWEST = 10
 
@@ -84,7 +86,8 @@ def _grids(view: View) -> tuple[_Grid, _Grid]:
     edges = np.append(bins.edges, np.nan)
     with np.errstate(invalid="ignore"):
         short = np.abs(score["sums"] - score["counts"] * edges)
-        single = constant | (short <= 1e-9 * score["counts"] * np.abs(edges))
+        rounding = np.minimum(score["counts"] * _EPS, 1e-9)
+        single = constant | (short <= rounding * score["counts"] * np.abs(edges))
     return _grid(view["score_counts"], single), _grid(view["logit_counts"], constant)
 
 

@@ -37,6 +37,7 @@ FAMILIES = (
     "ranking",
     "regression",
     "service",
+    "staleness",
     "two_sample",
     "multivariate",
     "embedding",
@@ -51,6 +52,7 @@ class Family(StrEnum):
     QUALITY = "quality"
     PERFORMANCE = "performance"
     SERVICE = "service"
+    STALENESS = "staleness"
 
 
 class Direction(StrEnum):

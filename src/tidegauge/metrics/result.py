@@ -53,6 +53,9 @@ RESULT_SCHEMA = pa.schema(
         ("state", pa.string()),
         ("basis", pa.string()),
         ("computed_at", _TIME),
+        ("spread", pa.float64()),
+        ("level", pa.float64()),
+        ("reason", pa.string()),
     ]
 )
 
@@ -63,7 +66,10 @@ class Result:
 
     ``lower`` and ``upper`` bound what is not an alarm; both are ``None`` where the metric is
     shown and not judged. ``effect`` is the distance from what was expected, in the metric's
-    unit. Times are aware UTC.
+    unit, and ``spread`` the standard deviation of that distance if nothing changed. An alarm's
+    ``p_value`` does not pass ``level``, its share of the false-alarm budget. ``reason`` says what
+    the numbers cannot: which value of a category, how many records are wanting. Times are aware
+    UTC.
 
     Examples
     --------
@@ -91,6 +97,9 @@ class Result:
     state: State = State.OK
     basis: Basis | None = None
     computed_at: datetime | None = None
+    spread: float | None = None
+    level: float | None = None
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON holds it: no NaN, times as ISO 8601 in UTC."""

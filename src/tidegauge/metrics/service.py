@@ -56,7 +56,10 @@ def _latency_quantile(name: str, level: float, judged: bool = False) -> None:
     def compute(current: View, reference: View) -> Values:
         return quantile(current, level)
 
-    compute.__doc__ = f"{level:.0%} quantile of the latency, exact to within its bin."
+    compute.__doc__ = (
+        f"{level:.0%} quantile of the latency, exact to within its bin.\n\n"
+        "The bin is the one of the record of that rank; see ``quality.quantile``."
+    )
     metric(
         name,
         Family.SERVICE,

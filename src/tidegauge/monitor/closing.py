@@ -6,7 +6,7 @@ Where rows come from and where results go is the caller's business; here is what
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -18,8 +18,10 @@ from tidegauge.explain import ScoreImpact
 from tidegauge.metrics import Series, evaluate
 from tidegauge.metrics.registry import Family
 from tidegauge.metrics.result import Basis
-from tidegauge.monitor.judge import Judged, judge
-from tidegauge.monitor.norms import Norms, norms
+from tidegauge.monitor.judge import Judged, Verdicts, judge
+from tidegauge.monitor.policy import Policies
+from tidegauge.monitor.slow import Deviations, span
+from tidegauge.monitor.statistics import Expectations, expectations, wanted
 from tidegauge.monitor.tables import results_table
 from tidegauge.profile import Baseline, Profile, Profiler
 from tidegauge.profile.layout import to_micros
@@ -38,15 +40,26 @@ class Yardstick:
     baseline : Baseline
     width : timedelta
         Width of a window; the baseline's own windows are as wide.
+    policies : Policies
+        The model's false-alarm budget and monitors.
     """
 
     baseline: Baseline
     width: timedelta
+    policies: Policies = field(default_factory=Policies)
+
+    def like(self, other: Yardstick) -> bool:
+        """Whether the other would learn the same."""
+        return (self.baseline.id, self.width, self.policies) == (
+            other.baseline.id,
+            other.width,
+            other.policies,
+        )
 
     @cached_property
-    def norms(self) -> Norms:
+    def expectations(self) -> Expectations:
         """What to expect of each metric."""
-        return norms(self.baseline.profile)
+        return expectations(self.baseline.profile, self.policies)
 
     @cached_property
     def impact(self) -> ScoreImpact:
@@ -66,12 +79,15 @@ class ClosedWindows:
         Rows to keep (``RESULT_SCHEMA``).
     labelled : (window,) int64
         Records with a label.
+    deviations : Deviations
+        Of as many of the newest windows as later ones are judged with.
     """
 
     profile: Profile
     judged: list[Judged]
     points: pa.Table
     labelled: NDArray[np.int64]
+    deviations: Deviations
 
 
 def profile_windows(
@@ -104,6 +120,7 @@ def close_windows(
     version: str | None,
     computed_at: datetime,
     final_before: datetime,
+    earlier: Deviations | None = None,
 ) -> ClosedWindows:
     """Judge the windows of a profile.
 
@@ -119,9 +136,11 @@ def close_windows(
     final_before : datetime
         Labels of windows that end by then are all in; later ones are partial until every
         record has its label.
+    earlier : Deviations, optional
+        Of the windows before these, so that slow drift is seen; ``ClosedWindows`` has them.
     """
-    series = [_whole_only(s) for s in evaluate(profile, yardstick.baseline.total)]
-    judged = judge(series, yardstick.norms)
+    series, verdicts = _judged(profile, yardstick, earlier)
+    judged = verdicts.judged
     labelled = _labelled(series, profile)
     basis = _basis(profile, labelled, final_before)
     keep = np.array([_by_segment(s) for s in series])
@@ -135,7 +154,30 @@ def close_windows(
         keep=keep,
     )
     points = points.filter(pa.compute.is_valid(points["value"]))
-    return ClosedWindows(profile, judged, points, labelled[:, 0])
+    held = verdicts.deviations if earlier is None else earlier.then(verdicts.deviations)
+    newest = held.last(span(yardstick.width) - 1)
+    return ClosedWindows(profile, judged, points, labelled[:, 0], newest)
+
+
+def deviations_of(profile: Profile, yardstick: Yardstick) -> Deviations:
+    """Return how far the windows of a profile lay from what was expected of them."""
+    return _judged(profile, yardstick, None)[1].deviations
+
+
+def _judged(
+    profile: Profile, yardstick: Yardstick, earlier: Deviations | None
+) -> tuple[list[Series], Verdicts]:
+    metrics = wanted(yardstick.policies)
+    series = [_whole_only(s) for s in evaluate(profile, yardstick.baseline.total, metrics)]
+    verdicts = judge(
+        series,
+        yardstick.expectations,
+        profile.windows,
+        yardstick.width,
+        yardstick.policies,
+        earlier,
+    )
+    return series, verdicts
 
 
 def _by_segment(series: Series) -> bool:

@@ -1,32 +1,43 @@
-"""The verdict: whether a value lies outside what the baseline leads one to expect.
+"""The verdict: whether a window lies outside what the baseline leads one to expect.
 
-One metric per column and question is judged. Its p-value comes from the baseline's own variation
-from window to window where that is known, on the metric's scale with Student's t, and from
-sampling noise alone where it is not. Performance gets one half of ``LEVEL``, everything else the
-other; of each, segments get one half, where there are any. Holm's correction inside each part
-keeps the chance of any false alarm in a window at ``LEVEL``. A change smaller than the metric's
-minimum effect is never an alarm, however significant.
+Every judged statistic becomes a p-value under "nothing changed"; those of one column are combined
+into one; the budget's share of the window is spent over the columns and the model's own metrics.
+A tenth of it goes to the mean of the last windows, for drift too slow to show in one. A change
+smaller than the metric's minimum effect is never an alarm, however significant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from tidegauge.metrics.evaluate import Series
-from tidegauge.metrics.registry import Direction, Family, Metric, Scale, Values
+from tidegauge.metrics.registry import Direction, Family, Metric, Values
 from tidegauge.metrics.result import State
-from tidegauge.monitor.norms import MIN_RECORDS, MIN_WINDOWS, Norm, Norms, key
-from tidegauge.monitor.scales import back, forward
+from tidegauge.monitor.budget import combine, spend
+from tidegauge.monitor.expectation import Expectation
+from tidegauge.monitor.policy import Policies
+from tidegauge.monitor.scales import back
+from tidegauge.monitor.slow import Deviations, MovingMean, moving_mean
+from tidegauge.monitor.statistics import Expectations, Statistic, certain, is_judged, key, statistic
+from tidegauge.monitor.words import few, moved, moved_slowly, short
 
-#: The chance of any false alarm in one comparison, or one window.
-LEVEL = 0.05
+#: Share of a window's level that is spent on the mean of the last windows.
+SLOW = 0.1
+#: A slow change counts from this share of the minimum effect on, since it stays.
+SLOW_EFFECT = 0.5
+#: So many times may a short baseline widen what an alarm needs; beyond, it is too short.
+WIDEST = 2.0
+
 _STATES = np.array([s.value for s in State], dtype=object)
 _OK, _ALARM, _TOO_FEW, _NOT = range(4)
+_Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +45,9 @@ class Judged:
     """A series with its expectation, its band and its verdict; all (window, segment).
 
     ``lower`` and ``upper`` are NaN where that side, or the whole metric, is not judged.
+    ``spread`` is the standard deviation of the value about what is expected, in the metric's
+    unit; ``level`` the share of the budget that its p-value must not pass; ``reason`` says in
+    words what the numbers cannot, or is None.
     """
 
     series: Series
@@ -43,6 +57,9 @@ class Judged:
     p_value: Values
     effect: Values
     state: NDArray[np.object_]
+    spread: Values
+    level: Values
+    reason: NDArray[np.object_]
 
     @property
     def alarms(self) -> int:
@@ -50,201 +67,403 @@ class Judged:
         return int((self.state == State.ALARM.value).sum())
 
 
-def holm(p: Values) -> Values:
-    """Adjust p-values over the last axis by Holm's step-down method; NaN takes no part.
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What judging some windows came to.
 
     Parameters
     ----------
-    p : (..., test) float64
-
-    Returns
-    -------
-    (..., test) float64
-        Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
-
-    Examples
-    --------
-    >>> holm(np.array([0.01, 0.04, np.nan])).tolist()
-    [0.02, 0.04, nan]
+    judged : list of Judged
+        In the order of the series.
+    deviations : Deviations
+        How far these windows lay from what was expected, for the slow test of later ones.
     """
-    order = np.argsort(p, axis=-1)
-    ranked = np.take_along_axis(p, order, axis=-1)
-    tests = np.isfinite(p).sum(axis=-1, keepdims=True)
-    steps = np.maximum(tests - np.arange(p.shape[-1]), 1)
-    adjusted = np.minimum(np.fmax.accumulate(ranked * steps, axis=-1), 1.0)
-    adjusted[np.isnan(ranked)] = np.nan
-    out = np.empty_like(adjusted)
-    np.put_along_axis(out, order, adjusted, axis=-1)
-    return out
+
+    judged: list[Judged]
+    deviations: Deviations
 
 
-def judge(series: Sequence[Series], known: Norms, level: float = LEVEL) -> list[Judged]:
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """One judged series on its way to a verdict; (window, segment, part) unless said otherwise."""
+
+    series: Series
+    expectation: Expectation
+    y: Statistic
+    expected: Values
+    sd: Values
+    p_part: Values
+    certain: _Flags  # (window, segment)
+    short: NDArray[np.int64]  # (segment, part): baseline windows that are wanting
+    minimum: Values  # (window, segment)
+    weight: float
+
+    @property
+    def n(self) -> Values:
+        """Records that the value rests on: (window, segment, 1)."""
+        return self.series.n_current[..., None].astype(np.float64)
+
+    @property
+    def now(self) -> Values:
+        """The parts in the metric's unit."""
+        if self.series.linear is None:
+            return self.series.value[..., None]
+        return back(self.series.metric.scale, self.y.value, self.n)
+
+    @property
+    def usual(self) -> Values:
+        """What is expected of the parts, in the metric's unit."""
+        return back(self.series.metric.scale, self.expected, self.n)
+
+
+class _Strength(NamedTuple):
+    """How strongly one series speaks against "nothing changed"; (window, segment).
+
+    ``p`` is its p-value, ``smallest`` that of its strongest part. ``large`` is that of the
+    strongest part whose change is no smaller than the minimum effect, infinite if there is none,
+    and ``lead`` that part: (window, segment, 1).
+    """
+
+    p: Values
+    smallest: Values
+    large: Values
+    lead: NDArray[np.int64]
+
+
+class _Share(NamedTuple):
+    """What came of one series' part of the budget; (window, segment).
+
+    ``level`` is what the p-value of all that is tested with it must not pass, ``first`` what one
+    part of this series alone must not.
+    """
+
+    alarm: _Flags
+    level: Values
+    first: Values
+
+
+def judge(
+    series: Sequence[Series],
+    known: Expectations,
+    starts: NDArray[np.int64],
+    width: timedelta | None,
+    policies: Policies | None = None,
+    earlier: Deviations | None = None,
+) -> Verdicts:
     """Judge every series of a profile.
 
     Parameters
     ----------
     series : sequence of Series
-        All of one profile, so that the correction counts every test.
-    known : Norms
-        From the same baseline.
-    level : float
-        The chance of any false alarm in one window.
-
-    Returns
-    -------
-    list of Judged
-        In the order given.
+        All of one profile, since the budget is that of all tests together.
+    known : Expectations
+        From the baseline.
+    starts : (window,) int64, increasing
+    width : timedelta or None
+        Of a window; None where one window holds everything.
+    policies : Policies, optional
+    earlier : Deviations, optional
+        Of the windows before these, for the slow test.
     """
-    out: list[Judged | None] = [None] * len(series)
-    halves = [
-        [i for i, s in enumerate(series) if (s.metric.family is Family.PERFORMANCE) is half]
-        for half in (True, False)
-    ]
-    parts = sum(any(series[i].metric.judged for i in half) for half in halves)
-    share = level / max(parts, 1)
-    for half in halves:
-        for index, verdict in zip(
-            half, _judge_half([series[i] for i in half], known, share), strict=True
-        ):
-            out[index] = verdict
-    return [one for one in out if one is not None]
-
-
-def _judge_half(series: Sequence[Series], known: Norms, level: float) -> list[Judged]:
-    """Judge the series that share one part of the level."""
-    found = [(s, known.get(key(s))) for s in series]
-    raw = [_p_value(s, norm) if norm and _judgeable(s, norm) else None for s, norm in found]
-    marked = [_informative(s, norm, p) for (s, norm), p in zip(found, raw, strict=True)]
-    tested = [p for p in marked if p is not None]
-    if not tested:
-        return [_verdict(s, norm, None, None, np.ones(1)) for s, norm in found]
-    stack = np.stack(tested, axis=-1)
-    segments = stack.shape[1]
-    shares = [level] if segments == 1 else [level / 2, level / 2]
-    corrected = np.empty_like(stack)
-    strictest = np.empty(stack.shape[:2])
-    for place, share in zip((slice(0, 1), slice(1, None)), shares, strict=False):
-        part = stack[:, place]
-        flat = part.reshape(len(part), -1)
-        corrected[:, place] = (holm(flat) / share).reshape(part.shape)
-        tests = np.maximum(np.isfinite(flat).sum(axis=-1), 1)
-        strictest[:, place] = (share / tests)[:, None]
-    ratios = iter(np.moveaxis(corrected, -1, 0))
+    policies = policies or Policies()
+    whole = policies.false_alarms.level(width)
+    slow = 0.0 if width is None else SLOW * whole
     with np.errstate(all="ignore"):
-        return [
-            _verdict(s, norm, p, None if p is None else next(ratios), strictest)
-            for (s, norm), p in zip(found, raw, strict=True)
+        wanted = _df_wanted((whole - slow) / max(len({_unit(s) for s in series}), 1))
+        tests = {
+            index: _test(one, known[key(one)], starts, policies, wanted)
+            for index, one in enumerate(series)
+            if key(one) in known and is_judged(one, policies)
+        }
+        strengths = {i: _strength(t, t.p_part, t.now - t.usual, 1.0) for i, t in tests.items()}
+        shares = _spend(tests, strengths, whole - slow)
+        verdicts = {i: _verdict(t, strengths[i], shares[i]) for i, t in tests.items()}
+        held = {key(t.series): (t.y.value - t.expected, t.y.variance) for t in tests.values()}
+        deviations = Deviations(starts, held)
+        if width is not None:
+            past = deviations if earlier is None else earlier.then(deviations)
+            for i, verdict in _slowly(tests, verdicts, past, starts, width, slow).items():
+                verdicts[i] = verdict
+        judged = [
+            verdicts[i] if i in verdicts else _shown(one, known.get(key(one)))
+            for i, one in enumerate(series)
         ]
+    return Verdicts(judged, deviations)
 
 
-def _judgeable(series: Series, norm: Norm) -> bool:
-    """Whether a series is judged here: its metric is, and there is something to judge it by.
-
-    A metric without a test of its own is judged by the baseline's windows; a baseline that has
-    no windows cannot judge it, however long it is.
-    """
-    return series.metric.judged and (series.p_value is not None or bool(norm.windows.any()))
+def _unit(series: Series) -> str:
+    """Name what is tested as one: a column, or one of the model's own metrics."""
+    return f"column {series.column.name}" if series.column else series.metric.name
 
 
-def _informative(series: Series, norm: Norm | None, p: Values | None) -> Values | None:
-    """Leave out tests that cannot fail by chance: nothing there, and never was in the baseline.
-
-    Under "nothing changed" such a share stays at 0, so it adds nothing to the chance of a false
-    alarm and need not be corrected for.
-    """
-    if p is None or norm is None or series.metric.scale is not Scale.ARCSINE:
-        return p
-    return np.where((series.value == 0) & (norm.whole == 0), np.nan, p)
+def _side(metric: Metric) -> int:
+    """Which deviations count: 1 greater ones, -1 smaller ones, 0 both."""
+    if metric.linear is not None or metric.direction is Direction.NEITHER:
+        return 0
+    return 1 if metric.direction is Direction.LOWER_IS_BETTER else -1
 
 
-def _variance(series: Series, norm: Norm) -> Values:
-    """Variance of a new window's value about the baseline's centre, on the metric's scale."""
-    if series.noise is None:
-        return np.broadcast_to(norm.spread * (1 + 1 / norm.windows), series.value.shape)
-    return series.noise + norm.between + norm.spread / norm.windows
-
-
-def _varies(norm: Norm) -> NDArray[np.bool_]:
-    return norm.windows >= MIN_WINDOWS
-
-
-def _p_value(series: Series, norm: Norm) -> Values:
-    """p-values under "nothing changed", NaN where there is too little to tell."""
-    metric = series.metric
-    out = np.full(series.value.shape, np.nan) if series.p_value is None else series.p_value.copy()
-    windowed = _varies(norm)
-    with np.errstate(all="ignore"):
-        if windowed.any():
-            y = forward(metric.scale, series.value, series.n_current.astype(float))
-            t = (y - norm.centre) / np.sqrt(_variance(series, norm))
-            t = np.where(y == norm.centre, 0.0, t)
-            df = np.maximum(norm.windows - 1, 1)
-            if metric.direction is Direction.NEITHER:
-                p = 2 * special.stdtr(df, -np.abs(t))
-            else:
-                p = special.stdtr(df, -t if metric.direction is Direction.LOWER_IS_BETTER else t)
-            out = np.where(windowed, p, out)
-    usable = np.isfinite(series.value) & series.enough & (series.n_current >= MIN_RECORDS)
-    return np.where(usable, out, np.nan)
-
-
-def _verdict(
+def _test(
     series: Series,
-    norm: Norm | None,
-    p: Values | None,
-    ratio: Values | None,
-    strictest: Values,
-) -> Judged:
-    """Judge one series; ``ratio`` is its corrected p-value over the level that it must not pass."""
-    shape = series.value.shape
-    nan = np.full(shape, np.nan)
-    expected = nan if norm is None else np.broadcast_to(norm.expected, shape)
-    effect = series.value - expected
+    expectation: Expectation,
+    starts: NDArray[np.int64],
+    policies: Policies,
+    wanted: float,
+) -> _Test:
+    metric, monitor = series.metric, policies.of(series.metric, series.column)
+    y = statistic(series)
+    expected, variance = expectation.at(starts)
+    deviation = y.value - expected
+    sd = np.sqrt(y.variance + expectation.between + variance)
+    t = np.where(deviation == 0, 0.0, deviation / sd)
+    df = expectation.df
+    side = _side(metric)
+    p_part = 2 * special.stdtr(df, -np.abs(t)) if side == 0 else special.stdtr(df, -side * t)
+    short = np.zeros(df.shape, dtype=np.int64)
+    if not expectation.sampled:
+        lacking = np.where(np.isfinite(df), np.maximum(wanted - df, 0.0), wanted)
+        short = np.ceil(lacking).astype(np.int64)
+    p_part = np.where(short > 0, np.nan, p_part)
+    least, relative = metric.minimum_effect, metric.relative
+    if monitor is not None and monitor.minimum_effect is not None:
+        least, relative = monitor.minimum_effect, False
+    usual = np.abs(back(metric.scale, expected[..., 0])) if relative else 1.0
+    return _Test(
+        series,
+        expectation,
+        y,
+        expected,
+        sd,
+        p_part,
+        certain(series, expectation),
+        short,
+        np.broadcast_to(least * usual, series.value.shape),
+        1.0 if monitor is None else monitor.weight,
+    )
+
+
+def _df_wanted(level: float) -> float:
+    """Return the degrees of freedom from which t asks for at most ``WIDEST`` the normal quantile.
+
+    Examples
+    --------
+    >>> round(_df_wanted(0.001), 1), round(_df_wanted(0.00005), 1)
+    (5.3, 7.7)
+    """
+    grid = np.geomspace(1.0, 1000.0, 1000)
+    asked = -special.stdtrit(grid, level / 2)
+    return float(grid[int(np.argmax(asked <= -WIDEST * special.ndtri(level / 2)))])
+
+
+def _strength(test: _Test, p_part: Values, change: Values, share: float) -> _Strength:
+    """Weigh one series; ``change`` of each part, and the share of the minimum effect it needs."""
+    large = np.abs(change) >= share * test.minimum[..., None]
+    p_large = np.where(large & _worse(test.series.metric, change), p_part, np.inf)
+    p_large = np.where(np.isnan(p_large), np.inf, p_large)
+    lead = np.argmin(p_large, axis=-1)[..., None]
+    p = np.where(test.certain, np.nan, combine(p_part))
+    return _Strength(p, np.fmin.reduce(p_part, axis=-1), _at(p_large, lead), lead)
+
+
+def _at(parts: NDArray[Any], lead: NDArray[np.int64]) -> NDArray[Any]:
+    """Take one part of each cell."""
+    return np.take_along_axis(parts, lead, axis=-1)[..., 0]
+
+
+def _spend(
+    tests: Mapping[int, _Test], strengths: Mapping[int, _Strength], level: float
+) -> dict[int, _Share]:
+    """Spend a level over series: performance gets half where there is any, segments half of each.
+
+    Where the budget allows an alarm of a column, the statistic that speaks for it most carries
+    it, and others of another kind that could alone.
+    """
+    units: dict[str, list[int]] = {}
+    for index in strengths:
+        units.setdefault(_unit(tests[index].series), []).append(index)
+    if not units:
+        return {}
+    weights = [np.array([tests[i].weight for i in members]) for members in units.values()]
+    p = np.stack(
+        [
+            combine(np.stack([strengths[i].p for i in members], axis=-1), weight)
+            for members, weight in zip(units.values(), weights, strict=True)
+        ],
+        axis=-1,
+    )
+    family = {i: test.series.metric.family for i, test in tests.items()}
+    performance = np.array([family[m[0]] is Family.PERFORMANCE for m in units.values()])
+    share = _weights(p, np.array([w.mean() for w in weights]), performance)
+    spent = spend(p.reshape(len(p), -1), share.reshape(len(p), -1), level)
+    rejected = spent.rejected.reshape(p.shape)
+    own, first = spent.level.reshape(p.shape), spent.first.reshape(p.shape)
+    out = {}
+    for u, members in enumerate(units.values()):
+        smallest = np.fmin.reduce([strengths[i].smallest for i in members])
+        taken: dict[Family, _Flags] = {}
+        for i in members:
+            tried = len(members) * tests[i].p_part.shape[-1]
+            mine = strengths[i].large
+            rivals = [strengths[j].large for j in members if family[j] is family[i]]
+            clear = (mine <= own[..., u] / tried) | (mine <= smallest * (1 + 1e-9))
+            alarm = rejected[..., u] & np.isfinite(mine) & clear
+            alarm &= mine <= np.minimum.reduce(rivals)
+            alarm &= ~taken.get(family[i], np.zeros(alarm.shape, np.bool_))
+            taken[family[i]] = alarm | taken.get(family[i], alarm)
+            out[i] = _Share(alarm, own[..., u], first[..., u] / tried)
+    return out
+
+
+def _weights(p: Values, weight: Values, performance: _Flags) -> Values:
+    """Share of the level that each test gets: (window, segment, unit)."""
+    tested = np.isfinite(p) & (weight > 0)
+    out = np.zeros(p.shape)
+    halves = [half for half in (performance, ~performance) if half.any()]
+    for half in halves:
+        segments = (
+            tested[:, 1:, half].any(axis=(1, 2)) if p.shape[1] > 1 else np.zeros(len(p), bool)
+        )
+        for places, part in ((slice(0, 1), np.where(segments, 0.5, 1.0)), (slice(1, None), 0.5)):
+            own = np.where(tested[:, places][..., half], weight[half], 0.0)
+            total = own.sum(axis=(1, 2), keepdims=True)
+            scaled = own / np.where(total > 0, total, 1.0)
+            out[:, places, half] = scaled * np.reshape(part, (-1, 1, 1)) / len(halves)
+    return out
+
+
+def _verdict(test: _Test, strength: _Strength, share: _Share) -> Judged:
+    series, metric, lead = test.series, test.series.metric, strength.lead
     state = np.where(np.isfinite(series.value), _OK, _NOT)
     state = np.where((series.n_current == 0) & (state == _NOT), _TOO_FEW, state)
-    if p is None or ratio is None or norm is None:
-        shown = nan if series.p_value is None else series.p_value
-        return Judged(series, expected, nan, nan, shown, effect, _STATES[state])
-    smallest = _smallest(series.metric, expected)
-    worse = _worse(series.metric, effect) & (np.abs(effect) >= smallest)
-    state = np.where(np.isnan(p) & (state == _OK), _TOO_FEW, state)
-    state = np.where((ratio <= 1) & worse, _ALARM, state)
-    lower, upper = _band(series, norm, expected, smallest, strictest)
-    return Judged(series, expected, lower, upper, p, effect, _STATES[state])
+    untold = np.isnan(strength.p) & ~test.certain
+    state = np.where(untold & (state == _OK), _TOO_FEW, state)
+    state = np.where(share.alarm, _ALARM, state)
+    usual, sd, expected = (_at(part, lead) for part in (test.usual, test.sd, test.expected))
+    high, low = (back(metric.scale, expected + side * sd, test.n[..., 0]) for side in (1, -1))
+    spread = (high - low) / 2
+    lower, upper = _band(test, share)
+    reason = np.full(state.shape, None, dtype=object)
+    few(reason, state == _TOO_FEW, series)
+    short(reason, (state == _TOO_FEW) & (test.short > 0).all(axis=-1), test.short)
+    if test.p_part.shape[-1] > 1:
+        moved(reason, share.alarm, series, lead[..., 0], _at(test.now, lead), usual, spread)
+        usual = np.broadcast_to(test.expectation.usual, series.value.shape)
+    return Judged(
+        series,
+        usual,
+        lower,
+        upper,
+        strength.p,
+        series.value - usual,
+        _STATES[state],
+        np.where(np.isnan(strength.p), np.nan, spread),
+        share.level,
+        reason,
+    )
 
 
-def _smallest(metric: Metric, expected: Values) -> Values:
-    if metric.relative:
-        return np.abs(expected) * metric.minimum_effect
-    return np.full(expected.shape, metric.minimum_effect)
+def _worse(metric: Metric, change: Values) -> _Flags:
+    side = _side(metric)
+    return np.ones(change.shape, dtype=np.bool_) if side == 0 else change * side > 0
 
 
-def _worse(metric: Metric, effect: Values) -> NDArray[np.bool_]:
-    if metric.direction is Direction.LOWER_IS_BETTER:
-        return effect > 0
-    if metric.direction is Direction.HIGHER_IS_BETTER:
-        return effect < 0
-    return np.ones(effect.shape, dtype=np.bool_)
+def _band(test: _Test, share: _Share) -> tuple[Values, Values]:
+    """What is no alarm by itself, whatever else happens in the window.
+
+    Where several statistics agree, less may be an alarm: such a value bounds itself.
+    """
+    metric, side, alarm = test.series.metric, _side(test.series.metric), share.alarm
+    share_of_one = share.first / (1 if side else 2)
+    reach = -special.stdtrit(test.expectation.df, share_of_one[..., None]) * test.sd
+    n, usual, minimum = test.n, test.usual, test.minimum[..., None]
+    high = np.maximum(back(metric.scale, test.expected + reach, n), usual + minimum)
+    low = np.minimum(back(metric.scale, test.expected - reach, n), usual - minimum)
+    judged = np.isfinite(test.p_part).any(axis=-1)
+    value = test.series.value
+    if test.series.linear is not None and metric.direction is not Direction.NEITHER:
+        nearest = np.fmin.reduce(np.fmin(high - usual, usual - low), axis=-1)
+        upper = test.expectation.usual + nearest
+        upper = np.where(alarm, np.minimum(upper, value), np.maximum(upper, value))
+        return np.full(value.shape, np.nan), np.where(judged, upper, np.nan)
+    lower, upper = low[..., 0], high[..., 0]
+    above = alarm & (value > usual[..., 0])
+    lower, upper = (
+        np.where(alarm & ~above, np.maximum(lower, value), lower),
+        np.where(above, np.minimum(upper, value), upper),
+    )
+    nan = np.nan
+    return (
+        np.where(judged & (side <= 0), lower, nan),
+        np.where(judged & (side >= 0), upper, nan),
+    )
 
 
-def _band(
-    series: Series, norm: Norm, expected: Values, smallest: Values, level: Values
-) -> tuple[Values, Values]:
-    """What is no alarm even if every other test of the window were one (Holm's first step)."""
-    metric = series.metric
-    low, high = expected - smallest, expected + smallest
-    windowed = np.broadcast_to(_varies(norm), expected.shape)
-    if windowed.any():
-        df = np.maximum(norm.windows - 1, 1)
-        sides = 2 if metric.direction is Direction.NEITHER else 1
-        reach = -special.stdtrit(df, np.broadcast_to(level, expected.shape) / sides)
-        reach = reach * np.sqrt(_variance(series, norm))
-        low = np.where(windowed, np.minimum(low, back(metric.scale, norm.centre - reach)), low)
-        high = np.where(windowed, np.maximum(high, back(metric.scale, norm.centre + reach)), high)
-    nan = np.full(expected.shape, np.nan)
-    judged = np.isfinite(series.value)
-    if metric.direction is Direction.LOWER_IS_BETTER:
-        return nan, np.where(judged, high, nan)
-    if metric.direction is Direction.HIGHER_IS_BETTER:
-        return np.where(judged, low, nan), nan
-    return np.where(judged, low, nan), np.where(judged, high, nan)
+def _slowly(
+    tests: Mapping[int, _Test],
+    verdicts: Mapping[int, Judged],
+    past: Deviations,
+    starts: NDArray[np.int64],
+    width: timedelta,
+    level: float,
+) -> dict[int, Judged]:
+    """Judge the mean of the last windows; return the verdicts that this changes."""
+    moves: dict[int, MovingMean] = {}
+    strengths: dict[int, _Strength] = {}
+    for i, test in tests.items():
+        metric = test.series.metric
+        if metric.slow and not test.expectation.sampled:
+            move = moving_mean(
+                past, key(test.series), starts, test.expectation, width, _side(metric)
+            )
+            mean = back(metric.scale, test.expected + move.mean, test.n)
+            p_part = np.where(test.short > 0, np.nan, move.p)
+            moves[i] = move
+            strengths[i] = _strength(test, p_part, mean - test.usual, SLOW_EFFECT)
+    shares = _spend(tests, strengths, level)
+    return {
+        i: _slow_verdict(tests[i], verdicts[i], move, strengths[i], shares[i])
+        for i, move in moves.items()
+        if shares[i].alarm.any()
+    }
+
+
+def _slow_verdict(
+    test: _Test, verdict: Judged, move: MovingMean, strength: _Strength, share: _Share
+) -> Judged:
+    alarm = share.alarm & (verdict.state == State.OK.value)
+    scale, lead = test.series.metric.scale, strength.lead
+    mean = _at(back(scale, test.expected + move.mean, test.n), lead)
+    high, low = (_at(back(scale, test.expected + s * move.sd, test.n), lead) for s in (1, -1))
+    spread = (high - low) / 2
+    reason = verdict.reason.copy()
+    usual, windows = _at(test.usual, lead), _at(move.windows, lead)
+    moved_slowly(reason, alarm, test.series, lead[..., 0], windows, mean, usual, spread)
+    return replace(
+        verdict,
+        p_value=np.where(alarm, strength.p, verdict.p_value),
+        state=np.where(alarm, State.ALARM.value, verdict.state),
+        spread=np.where(alarm, spread, verdict.spread),
+        level=np.where(alarm, share.level, verdict.level),
+        reason=reason,
+    )
+
+
+def _shown(series: Series, expectation: Expectation | None) -> Judged:
+    """Show a series that nobody judges."""
+    shape = series.value.shape
+    nan = np.full(shape, np.nan)
+    usual = nan if expectation is None else np.broadcast_to(expectation.usual, shape)
+    state = np.where(np.isfinite(series.value), _OK, _NOT)
+    state = np.where((series.n_current == 0) & (state == _NOT), _TOO_FEW, state)
+    return Judged(
+        series,
+        usual,
+        nan,
+        nan,
+        nan if series.p_value is None else series.p_value,
+        series.value - usual,
+        _STATES[state],
+        nan,
+        nan,
+        np.full(shape, None, dtype=object),
+    )

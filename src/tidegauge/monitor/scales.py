@@ -35,18 +35,30 @@ def forward(scale: Scale, value: Values, n: Values) -> Values:
     return np.asarray(value, dtype=np.float64)
 
 
-def back(scale: Scale, value: Values) -> Values:
+def back(scale: Scale, value: Values, n: Values | float = np.inf) -> Values:
     """Carry values from a scale back to the metric's own unit.
+
+    Parameters
+    ----------
+    scale : Scale
+    value : float64 array
+    n : array that broadcasts against it
+        Records that the value rests on.
 
     Examples
     --------
     >>> round(float(back(Scale.ARCSINE, np.array(0.5235987756))), 6)
     0.25
+    >>> share, n = np.array(0.01), np.array(50.0)
+    >>> round(float(back(Scale.ARCSINE, forward(Scale.ARCSINE, share, n), n)), 6)
+    0.01
     """
     if scale is Scale.LOG:
         return np.exp(np.minimum(value, 700.0))
     if scale is Scale.ARCSINE:
-        return np.sin(np.clip(value, 0, np.pi / 2)) ** 2
+        share = np.sin(np.clip(value, 0, np.pi / 2)) ** 2
+        return np.clip(share + (0.75 * share - 0.375) / n, 0.0, 1.0)
     if scale is Scale.LOGIT:
-        return 1.0 / (1.0 + np.exp(-np.clip(value, -700, 700)))
+        share = 1.0 / (1.0 + np.exp(-np.clip(value, -700, 700)))
+        return np.clip(share + (share - 0.5) / n, 0.0, 1.0)
     return value

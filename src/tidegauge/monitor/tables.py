@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tidegauge.metrics.registry import Family
 from tidegauge.metrics.result import RESULT_SCHEMA
 from tidegauge.monitor.judge import Judged
 from tidegauge.profile import Profile
@@ -47,70 +48,83 @@ def results_table(
     pyarrow.Table
         In ``RESULT_SCHEMA``. With no window width, both window times are null.
     """
-    w, s = profile.rows.shape
-    windowed = profile.width is not None
-    starts = profile.windows if windowed else np.zeros(w, dtype=np.int64)
-    step = int(profile.width.total_seconds() * 1e6) if profile.width is not None else 0
-    names = [None if seg is None else json.dumps(seg.to_json()) for seg in profile.layout.segments]
-    parts: list[pa.Table] = []
-    for index, one in enumerate(judged):
-        width = s if keep is None or keep[index] else 1
-        parts.append(_rows(one, width, starts, step, names, windowed, basis))
-    if not parts:
+    windows, segments = profile.rows.shape
+    if not judged or not windows:
         return RESULT_SCHEMA.empty_table()
-    table = pa.concat_tables(parts)
-    n = len(table)
-    table = table.append_column("model", pa.array([model] * n, pa.string()))
-    table = table.append_column("version", pa.array([version] * n, pa.string()))
-    stamp = pa.scalar(computed_at, RESULT_SCHEMA.field("computed_at").type)
-    table = table.append_column("computed_at", pa.repeat(stamp, n))
-    return table.select(RESULT_SCHEMA.names).cast(RESULT_SCHEMA)
+    widths = [segments if keep is None or keep[i] else 1 for i in range(len(judged))]
+    sizes = np.array(widths) * windows
+    total = int(sizes.sum())
+
+    def cells(field: Callable[[Judged], NDArray[Any]]) -> NDArray[Any]:
+        """One field of all verdicts, row after row."""
+        return np.concatenate(
+            [
+                np.broadcast_to(field(one), one.series.value.shape)[:, :width].ravel()
+                for one, width in zip(judged, widths, strict=True)
+            ]
+        )
+
+    def floats(field: Callable[[Judged], NDArray[Any]]) -> pa.Array:
+        values = cells(field).astype(np.float64)
+        return pa.array(values, mask=~np.isfinite(values))
+
+    def named(field: Callable[[Judged], str | None]) -> pa.Array:
+        """One text for each verdict, repeated over its rows."""
+        texts = pa.array([field(one) for one in judged], pa.string())
+        return texts.take(pa.array(np.repeat(np.arange(len(judged)), sizes)))
+
+    names = [None if seg is None else json.dumps(seg.to_json()) for seg in profile.layout.segments]
+    segment = np.concatenate([np.tile(np.arange(width), windows) for width in widths])
+    window = np.concatenate([np.repeat(np.arange(windows), width) for width in widths])
+    stamp = RESULT_SCHEMA.field("computed_at").type
+    rows = {
+        "metric": named(lambda one: one.series.metric.name),
+        "column": named(lambda one: one.series.column.name if one.series.column else None),
+        "segment": pa.array(names, pa.string()).take(pa.array(segment)),
+        "model": _same(model, total),
+        "version": _same(version, total),
+        "value": floats(lambda one: one.series.value),
+        "unit": named(lambda one: one.series.metric.unit_for(one.series.column)),
+        "direction": named(lambda one: one.series.metric.direction.value),
+        "expected": floats(lambda one: one.expected),
+        "lower": floats(lambda one: one.lower),
+        "upper": floats(lambda one: one.upper),
+        "p_value": floats(lambda one: one.p_value),
+        "effect": floats(lambda one: one.effect),
+        "n_reference": pa.array(cells(lambda one: one.series.n_reference)),
+        "n_current": pa.array(cells(lambda one: one.series.n_current)),
+        "state": pa.array(cells(lambda one: one.state), pa.string()),
+        "basis": _basis(judged, widths, basis, total),
+        "computed_at": pa.repeat(pa.scalar(computed_at, stamp), total),
+        "spread": floats(lambda one: one.spread),
+        "level": floats(lambda one: one.level),
+        "reason": pa.array(cells(lambda one: one.reason), pa.string()),
+    }
+    if profile.width is None:
+        rows |= {name: pa.nulls(total, stamp) for name in ("window_start", "window_end")}
+    else:
+        step = int(profile.width.total_seconds() * 1e6)
+        starts = profile.windows[window]
+        rows["window_start"] = pa.array(starts).cast(stamp)
+        rows["window_end"] = pa.array(starts + step).cast(stamp)
+    return pa.table({name: rows[name] for name in RESULT_SCHEMA.names}).cast(RESULT_SCHEMA)
 
 
-def _floats(values: NDArray[Any], width: int) -> pa.Array:
-    flat = np.ascontiguousarray(values[:, :width], dtype=np.float64).ravel()
-    return pa.array(flat, mask=~np.isfinite(flat))
+def _same(text: str | None, n: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), n)
 
 
-def _rows(
-    one: Judged,
-    width: int,
-    starts: NDArray[np.int64],
-    step: int,
-    names: list[str | None],
-    windowed: bool,
+def _basis(
+    judged: Sequence[Judged],
+    widths: Sequence[int],
     basis: NDArray[np.object_] | None,
-) -> pa.Table:
-    series = one.series
-    w = series.value.shape[0]
-    n = w * width
-    column = series.column
-    times = np.repeat(starts, width)
-    kind = RESULT_SCHEMA.field("window_start").type
-    empty = pa.nulls(n, kind)
-    reference = np.broadcast_to(series.n_reference, series.value.shape)
-    performance = series.metric.family == "performance" and basis is not None
-    return pa.table(
-        {
-            "metric": pa.array([series.metric.name] * n, pa.string()),
-            "column": pa.array([column.name if column else None] * n, pa.string()),
-            "segment": pa.array(names[:width] * w, pa.string()),
-            "window_start": pa.array(times).cast(kind) if windowed else empty,
-            "window_end": pa.array(times + step).cast(kind) if windowed else empty,
-            "value": _floats(series.value, width),
-            "unit": pa.array([series.metric.unit_for(column)] * n, pa.string()),
-            "direction": pa.array([series.metric.direction.value] * n, pa.string()),
-            "expected": _floats(one.expected, width),
-            "lower": _floats(one.lower, width),
-            "upper": _floats(one.upper, width),
-            "p_value": _floats(one.p_value, width),
-            "effect": _floats(one.effect, width),
-            "n_reference": pa.array(reference[:, :width].ravel()),
-            "n_current": pa.array(series.n_current[:, :width].ravel()),
-            "state": pa.array(one.state[:, :width].ravel(), pa.string()),
-            "basis": pa.array(
-                basis[:, :width].ravel() if performance and basis is not None else [None] * n,
-                pa.string(),
-            ),
-        }
-    )
+    total: int,
+) -> pa.Array:
+    if basis is None:
+        return pa.nulls(total, pa.string())
+    blank = np.full(basis.shape, None, dtype=object)
+    parts = [
+        (basis if one.series.metric.family is Family.PERFORMANCE else blank)[:, :width].ravel()
+        for one, width in zip(judged, widths, strict=True)
+    ]
+    return pa.array(np.concatenate(parts), pa.string())

@@ -180,8 +180,8 @@ class Scheduler:
             progress.begin_again()
         progress.baseline_id = baseline.id
         if held is None or held.yardstick.baseline.id != baseline.id or held.model != model:
-            yardstick = Yardstick(baseline, model.window)
-            if held is not None and held.yardstick.baseline.id == baseline.id:
+            yardstick = Yardstick(baseline, model.window, model.policies)
+            if held is not None and held.yardstick.like(yardstick):
                 yardstick = held.yardstick
             held = ModelWatch(self._runtime, model, yardstick)
             self._watches[model.id] = held

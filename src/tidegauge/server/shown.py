@@ -44,6 +44,9 @@ _ALARM = (
     "p_value",
     "effect",
     "n_current",
+    "spread",
+    "level",
+    "reason",
 )
 __all__ = ["UNRESOLVED", "by_harm", "shown_baseline", "shown_incident", "shown_model"]
 

@@ -20,7 +20,14 @@ from tidegauge.lake.points import append_points
 from tidegauge.lake.profiles import ProfileRow, get_profiles, put_profiles
 from tidegauge.lake.wildcard import ANY
 from tidegauge.metrics.result import Basis
-from tidegauge.monitor.closing import ClosedWindows, Yardstick, close_windows, profile_windows
+from tidegauge.monitor.closing import (
+    ClosedWindows,
+    Yardstick,
+    close_windows,
+    deviations_of,
+    profile_windows,
+)
+from tidegauge.monitor.slow import Deviations, span
 from tidegauge.profile import Profile
 from tidegauge.profile.codec import profile_from_bytes, profile_to_bytes
 from tidegauge.profile.layout import to_datetime, to_micros, window_floor
@@ -126,6 +133,8 @@ class ModelWatch:
         self.model = model
         self.yardstick = yardstick
         self._keeper = IncidentKeeper(runtime.catalog)
+        #: By version: where its judged windows end, and the deviations of the newest of them.
+        self._judged: dict[str | None, tuple[datetime, Deviations]] = {}
 
     def closable(self, progress: Progress, now: datetime) -> list[datetime]:
         """Return the starts of the windows that can be closed, in order.
@@ -301,10 +310,17 @@ class ModelWatch:
                 version=version,
                 computed_at=now,
                 final_before=self.final_before(progress),
+                earlier=self._earlier(version, starts[0]),
             )
             closed.append((version, verdict))
         if not closed:
             return
+        end = starts[-1] + model.window
+        for version, verdict in closed:
+            # Windows that were judged again change what later ones are held against.
+            self._judged.pop(version, None)
+            if end == watermark:
+                self._judged[version] = end, verdict.deviations
         lake = self.runtime.lake
         if new:
             put_profiles(lake, model.project, model.name, self._profile_rows(closed, now))
@@ -313,6 +329,25 @@ class ModelWatch:
         self.runtime.catalog.windows.record(model.id, self._window_rows(closed, progress, now))
         for version, verdict in closed:
             self._keeper.absorb(self._watched(version), starts, [verdict], watermark, now)
+
+    def _earlier(self, version: str | None, start: datetime) -> Deviations | None:
+        """Return how far the windows before one lay off, as many as the slow test reads."""
+        until, held = self._judged.get(version, (None, None))
+        if until == start:
+            return held
+        model, yardstick = self.model, self.yardstick
+        rows = get_profiles(
+            self.runtime.lake,
+            model.project,
+            model.name,
+            start - (span(model.window) - 1) * model.window,
+            start,
+            version,
+            baseline_id=yardstick.baseline.id,
+        )
+        if not rows:
+            return None
+        return deviations_of(self._restored(rows), yardstick)
 
     def _watched(self, version: str | None) -> Watched:
         def rows(start: datetime, end: datetime, columns: Sequence[str]) -> Any:

@@ -1,0 +1,149 @@
+"""What is judged of a distribution: statistics that are linear in the shares of its bins.
+
+A level that moves from day to day moves these along one direction, so that their variation
+between windows is one variance, which a t-test can know. The quadratic divergences of ``drift.py``
+have no such null; they say how large a change is, and are shown.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from tidegauge.metrics.registry import Linear, Values, View
+from tidegauge.profile import CategoryBins
+from tidegauge.profile.bins import coarse_groups
+
+_LOCATION_BINS = 40
+_SHAPE_BINS = 10
+#: Degrees of the polynomials: what about the distribution each of them sees.
+_SHAPES = {2: "spread", 3: "asymmetry", 4: "tails"}
+#: A category is judged by itself from this share of the baseline on, and at most so many are.
+_OWN_SHARE = 0.01
+_OWN = 50
+#: Expected records below which a category's share is too coarse a number to be judged.
+_FEWEST = 8
+_REST = "all other values"
+
+
+def _groups(reference: View, bins: int) -> tuple[NDArray[np.int64], Values, Values]:
+    """First fine bins, shares and middle ranks of about ``bins`` groups of equal weight.
+
+    All from the baseline's whole, so that every window and segment is measured alike.
+    """
+    counts = reference["counts"][0, 0].astype(np.float64)
+    starts = coarse_groups(counts, bins)
+    held = np.add.reduceat(counts, starts)
+    shares = held / held.sum()
+    return starts, shares, np.cumsum(shares) - shares / 2
+
+
+def _means(view: View, starts: NDArray[np.int64], scores: Values) -> tuple[Values, Values]:
+    """Mean of each score over a window's records, and the sampling variance of it.
+
+    Parameters
+    ----------
+    scores : (group, part) float64
+
+    Returns
+    -------
+    (window, segment, part) float64, twice
+    """
+    counts = np.add.reduceat(view["counts"].astype(np.float64), starts, axis=-1)
+    n = counts.sum(axis=-1, keepdims=True)
+    mean: Values = counts @ scores / n
+    variance: Values = np.maximum(counts @ scores**2 / n - mean**2, 0.0) / n
+    return mean, variance
+
+
+def normal_scores(reference: View) -> tuple[NDArray[np.int64], Values]:
+    """Return the groups of bins, and their normal scores: mean 0, variance 1 in the baseline.
+
+    Returns
+    -------
+    starts : (group,) int64
+    scores : (group, 1) float64
+        Source: van der Waerden (1952), at the middle rank of each group.
+    """
+    starts, shares, rank = _groups(reference, _LOCATION_BINS)
+    half = 0.5 / _LOCATION_BINS
+    scores = special.ndtri(np.clip(rank, half, 1 - half))
+    scores = scores - shares @ scores
+    spread = np.sqrt(shares @ scores**2)
+    return starts, (scores / spread if spread > 0 else scores)[:, None]
+
+
+def location(current: View, reference: View) -> Linear:
+    """Return the mean normal score of the values, in the baseline's standard deviations."""
+    mean, variance = _means(current, *normal_scores(reference))
+    return Linear(mean, variance, ("location",))
+
+
+def polynomials(rank: Values, shares: Values) -> Values:
+    """Return polynomials of a rank, orthonormal under the given shares, of degrees 2 to 4.
+
+    Parameters
+    ----------
+    rank, shares : (group,) float64
+
+    Returns
+    -------
+    (group, 3) float64
+        NaN for the degrees that so few groups cannot tell apart.
+
+    Examples
+    --------
+    >>> even = np.full(10, 0.1)
+    >>> curves = polynomials(np.arange(10) / 10 + 0.05, even)
+    >>> np.allclose(curves.T @ (curves * even[:, None]), np.eye(3))
+    True
+    """
+    out = np.full((len(rank), len(_SHAPES)), np.nan)
+    filled = np.flatnonzero(shares > 0)
+    degrees = [d for d in _SHAPES if d < len(filled)]
+    if degrees:
+        root = np.sqrt(shares[filled])
+        powers = (2 * rank[filled, None] - 1) ** np.arange(degrees[-1] + 1)
+        q, r = np.linalg.qr(powers * root[:, None])
+        out[:, : len(degrees)] = 0.0
+        out[filled, : len(degrees)] = (q * np.sign(np.diag(r)) / root[:, None])[:, degrees]
+    return out
+
+
+def shape(current: View, reference: View) -> Linear:
+    """Return the means of three polynomials of the rank: components of Neyman's smooth test."""
+    starts, shares, rank = _groups(reference, _SHAPE_BINS)
+    mean, variance = _means(current, starts, polynomials(rank, shares))
+    return Linear(mean, variance, tuple(_SHAPES.values()))
+
+
+def categories(current: View, reference: View) -> Linear:
+    """Return the share of each frequent value and of all others, as the arcsine of its root.
+
+    A value is left out of a window in which fewer than eight records of it are expected.
+    """
+    counts = reference["counts"][0, 0].astype(np.float64)
+    shares = counts / counts.sum() if counts.sum() else counts
+    own = _own(shares)
+    rest = np.setdiff1d(np.arange(len(shares)), own)
+    held = current["counts"].astype(np.float64)
+    parts = np.concatenate((held[..., own], held[..., rest].sum(axis=-1, keepdims=True)), axis=-1)
+    usual = np.append(shares[own], shares[rest].sum())
+    n = current.present[..., None]
+    value = np.arcsin(np.sqrt((parts + 0.375) / (n + 0.75)))
+    value = np.where(n * np.minimum(usual, 1 - usual) >= _FEWEST, value, np.nan)
+    variance = np.broadcast_to(1.0 / (4.0 * n + 2.0), value.shape)
+    return Linear(value, variance, (*(_name(reference, int(i)) for i in own), _REST))
+
+
+def _own(shares: Values) -> NDArray[np.int64]:
+    """The categories that are judged by themselves, the most frequent first."""
+    order = np.argsort(-shares, kind="stable")[:_OWN]
+    return order[shares[order] >= _OWN_SHARE].astype(np.int64)
+
+
+def _name(view: View, index: int) -> str:
+    bins = view.bins
+    assert isinstance(bins, CategoryBins)
+    return bins.values[index] if index < len(bins.values) else _REST

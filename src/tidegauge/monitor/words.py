@@ -1,0 +1,83 @@
+"""The reason of a verdict in words, where its numbers do not say it; written into an array."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.metrics.evaluate import Series
+from tidegauge.metrics.registry import Scale, Values
+from tidegauge.monitor.statistics import MIN_RECORDS
+
+_Flags = NDArray[np.bool_]
+_Words = NDArray[np.object_]
+
+
+def few(reason: _Words, where: _Flags, series: Series) -> None:
+    """Say how many more records are needed."""
+    for place in zip(*np.nonzero(where), strict=True):
+        n = int(series.n_current[place])
+        if n < MIN_RECORDS:
+            reason[place] = f"{_count(MIN_RECORDS - n, 'more record')} needed"
+        elif not series.enough[place]:
+            reason[place] = "more records of each outcome needed"
+        else:
+            reason[place] = "more records needed"
+
+
+def short(reason: _Words, where: _Flags, wanting: NDArray[np.int64]) -> None:
+    """Say how many more windows the baseline needs: (segment, part) of them."""
+    for place in zip(*np.nonzero(where), strict=True):
+        more = int(wanting[place[1]].min())
+        reason[place] = f"the baseline needs {_count(more, 'more window')} for this budget"
+
+
+def moved(
+    reason: _Words,
+    where: _Flags,
+    series: Series,
+    part: NDArray[np.int64],
+    now: Values,
+    usual: Values,
+    spread: Values,
+) -> None:
+    """Say which part of a statistic stands out; all (window, segment)."""
+    assert series.linear is not None
+    for place in zip(*np.nonzero(where), strict=True):
+        name = series.linear.parts[int(part[place])]
+        reason[place] = (
+            f"{name}: {_number(series, now[place])} where "
+            f"{_number(series, usual[place])} ± {_number(series, spread[place])} was expected"
+        )
+
+
+def moved_slowly(
+    reason: _Words,
+    where: _Flags,
+    series: Series,
+    part: NDArray[np.int64],
+    windows: NDArray[np.int64],
+    now: Values,
+    usual: Values,
+    spread: Values,
+) -> None:
+    """Say how far the mean of the last windows stands out; all (window, segment)."""
+    for place in zip(*np.nonzero(where), strict=True):
+        name = ""
+        if series.linear is not None and len(series.linear.parts) > 1:
+            name = f"{series.linear.parts[int(part[place])]}, "
+        reason[place] = (
+            f"slow: {name}mean of the last {int(windows[place])} windows "
+            f"{_number(series, now[place])} where {_number(series, usual[place])} ± "
+            f"{_number(series, spread[place])} was expected"
+        )
+
+
+def _number(series: Series, value: float) -> str:
+    if series.metric.scale is Scale.ARCSINE:
+        return f"{value:.1%}" if abs(value) >= 0.001 else f"{value:.2%}"
+    return f"{value:.3g}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
