@@ -161,8 +161,8 @@ def measure(peer: Peer, kind: Kind, months: int) -> KeptMonths:
 
 def measure_all() -> None:
     """Run every peer over both kinds."""
-    for peer, months in MONTHS.items():
-        for kind in Kind:
+    for kind in Kind:
+        for peer, months in MONTHS.items():
             keep(measure(peer, kind, months))
 
 

@@ -14,9 +14,10 @@ What is in a stream:
 
 - *iid*: nothing but sampling noise. *realistic*: beside it an effect of the weekday on each column
   (standard deviation 0.3 σ) and a level of the day (0.05 σ, autocorrelation 0.5 at a day's lag).
-  With values of a categorical column these are on the logits of their shares, 0.3 and 0.05.
+  In a categorical column they move the logits of its values' shares, 0.3 and 0.05 along one
+  direction of length 1, drawn for the month: one value's by 0.13 and 0.02 where there are five.
 - Records of a day: log-normal around 2,000, standard deviation of the logarithm 0.25; *realistic*
-  has 60 % of that on Saturdays and Sundays.
+  has on Saturdays and Sundays 60 % of what it has on other days, and as many in a week.
 - 1 % of the values are missing in eight columns, in both kinds alike on every day.
 """
 
@@ -265,7 +266,8 @@ class Stream:
         """Records of every window, the baseline's first."""
         rows = ROWS * np.exp(self._rng(1).normal(0, ROWS_SIGMA, len(self._days)))
         if self.kind is Kind.REALISTIC:
-            rows = np.where(self._days >= 5, WEEKEND, 1.0) * rows
+            volume = np.array([1.0] * 5 + [WEEKEND] * 2)
+            rows = (volume / volume.mean())[self._days] * rows
         return rows.astype(np.int64)
 
     def starts(self, part: int) -> list[datetime]:
@@ -278,19 +280,17 @@ class Stream:
             slice(self.baseline_windows) if part == BASELINE else slice(self.baseline_windows, None)
         )
 
-    def _levels(self, place: int, values: int = 1) -> Floats:
-        """How far each window's level is from the column's own: (window, value)."""
-        shape = len(self._days), values
+    def _levels(self, place: int) -> Floats:
+        """How far each window's level is from the column's own: (window,)."""
+        n = len(self._days)
         if self.kind is Kind.IID:
-            return np.zeros(shape)
+            return np.zeros(n)
         rng = self._rng(2, place)
-        weekday = rng.normal(0, WEEKDAY_SD, (7, values))[self._days]
-        fresh = rng.normal(0, DAY_SD, shape)
-        day = np.empty(shape)
-        day[0] = fresh[0]
-        for at in range(1, len(day)):
-            day[at] = DAY_CORRELATION * day[at - 1] + np.sqrt(1 - DAY_CORRELATION**2) * fresh[at]
-        return weekday + day
+        weekday = rng.normal(0, WEEKDAY_SD, 7)[self._days]
+        day = rng.normal(0, DAY_SD, n)
+        for at in range(1, n):
+            day[at] = DAY_CORRELATION * day[at - 1] + np.sqrt(1 - DAY_CORRELATION**2) * day[at]
+        return np.asarray(weekday + day, dtype=np.float64)
 
     def _window(self, part: int) -> NDArray[np.int64]:
         """Index of every record's window within its part."""
@@ -317,7 +317,7 @@ class Stream:
         if isinstance(column, Categorical):
             values = self._words(column, rng, part, window, change)
         else:
-            level = self._levels(place)[self._slice(part), 0]
+            level = self._levels(place)[self._slice(part)]
             if change is not None:
                 level = level + change.shift(np.arange(len(level)))
             values = pa.array(column.draw(rng, level[window]))
@@ -342,8 +342,11 @@ class Stream:
             others = np.arange(len(shares)) != column.moved
             shares[others] *= (1 - change.size) / shares[others].sum()
             shares[column.moved] = change.size
-        levels = self._levels(_PLACE[column.name], len(shares))[self._slice(part)]
-        weights = shares * np.exp(levels)
+        place = _PLACE[column.name]
+        direction = self._rng(7, place).standard_normal(len(shares))
+        direction /= np.sqrt((direction**2).sum())
+        levels = self._levels(place)[self._slice(part)]
+        weights = shares * np.exp(np.outer(levels, direction))
         edges = np.cumsum(weights / weights.sum(axis=1, keepdims=True), axis=1)
         drawn = rng.random(len(window))
         codes = np.zeros(len(window), dtype=np.int8)
