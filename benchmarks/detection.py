@@ -22,7 +22,7 @@ from rich.progress import Progress
 from benchmarks import peers_detection
 from benchmarks.datasets import CACHE
 from benchmarks.detection_figures import Figure, cost_figures, figures_of
-from benchmarks.detection_runs import MonthResult, months_of, run_months
+from benchmarks.detection_runs import POWERS, MonthResult, months_of, run_months
 from benchmarks.detection_tables import about_peers, peers_table, tables_of
 from benchmarks.peers import cpu_model
 from benchmarks.streams import Kind
@@ -35,8 +35,14 @@ PARTS = ("iid", "realistic", "cost", "peers")
 def kept(figures: Sequence[Figure], results: Sequence[MonthResult], seconds: float) -> str:
     """Everything that was counted, as JSON: the figures, and each month's result."""
     alarms: dict[str, Counter[str]] = {}
+    missed: dict[str, Counter[str]] = {}
     for result in results:
         alarms.setdefault(result.kind, Counter()).update(result.metrics)
+        for place, one in result.found.items():
+            power = POWERS[place]
+            name = f"{power.kind}: {power.name}, {power.baseline_windows} baseline windows"
+            if one.on_column is None:
+                missed.setdefault(name, Counter())[one.column] += 1
     return json.dumps(
         {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -46,6 +52,7 @@ def kept(figures: Sequence[Figure], results: Sequence[MonthResult], seconds: flo
             "alarms_by_statistic": {
                 kind: dict(counted.most_common()) for kind, counted in alarms.items()
             },
+            "missed_by_column": {name: dict(one.most_common()) for name, one in missed.items()},
             "months": [asdict(result) for result in results],
         },
         indent=1,

@@ -15,6 +15,7 @@ from benchmarks.detection_runs import (
     BASELINE_WINDOWS,
     NULLS,
     POWERS,
+    SLOW,
     SOURCES,
     WINDOWS,
     MonthResult,
@@ -55,7 +56,7 @@ def null_figures(null: Null, results: Sequence[MonthResult]) -> Iterator[Figure]
     alarmed = [float(r.alarmed or 0) for r in counted]
     low, high = of_mean(alarmed)
     yield Figure(part, null.kind, fmean(alarmed), max(low, 0.0), high, "", null.bound)
-    names = dict.fromkeys([*SOURCES.values(), *(s for r in counted for s in r.sources)])
+    names = dict.fromkeys([*SOURCES.values(), SLOW, *(s for r in counted for s in r.sources)])
     for name in names:
         values = [float(r.sources.get(name, 0)) for r in counted]
         low, high = of_mean(values)

@@ -43,11 +43,15 @@ SCHEMA = Schema(
 
 @dataclass(frozen=True)
 class Alarm:
-    """One alarm: its watched window, counted from 0, and what it is of (``None``: the model)."""
+    """One alarm: its watched window, counted from 0, and what it is of (``None``: the model).
+
+    ``slow`` where the mean of the last windows raised it, and this window alone did not.
+    """
 
     window: int
     metric: str
     column: str | None
+    slow: bool
 
 
 class Month:
@@ -87,6 +91,14 @@ class Month:
         arrays = {**self.unchanged.arrays, change.column: profile.arrays[change.column]}
         return replace(self.unchanged, arrays=arrays).select(np.arange(windows))
 
+    def check(self, change: Change) -> None:
+        """Hold a changed month, made column by column, against one that is profiled whole."""
+        whole = _profiled(self.stream.table(WATCHED, None, change), self.yardstick.baseline.layout)
+        made = self.changed(change, len(whole.windows))
+        for group, arrays in whole.arrays.items():
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(made.arrays[group][name], array, f"{group} {name}")
+
     def closed(self, profile: Profile) -> ClosedWindows:
         """Judge windows as the server does."""
         return close_windows(
@@ -103,8 +115,9 @@ class Month:
         found = []
         for one in self.closed(profile).judged:
             metric, column = one.series.metric.name, one.series.column
-            for window, _ in np.argwhere(one.state == "alarm"):
-                found.append(Alarm(int(window), metric, column.name if column else None))
+            for window, segment in np.argwhere(one.state == "alarm"):
+                slow = (one.reason[window, segment] or "").startswith("slow:")
+                found.append(Alarm(int(window), metric, column.name if column else None, slow))
         return sorted(found, key=lambda alarm: alarm.window)
 
 
