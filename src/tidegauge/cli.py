@@ -74,6 +74,10 @@ def compare(
     window: Annotated[
         str | None, typer.Option(help="Width of windows of event time: 1d, 6h, 30m.")
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Show this metric too, such as mmd; repeatable, all for all."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Compare records with a reference. Exit code 0: no alarm, 1: alarm, 2: bad input."""
@@ -85,7 +89,15 @@ def compare(
     only_files()
     check_targets((html, json_file), (reference, current))
     with progress(_console(quiet, stderr=True), quiet) as advance:
-        report = run(reference, current, schema, tuple(segment or ()), window, progress=advance)
+        report = run(
+            reference,
+            current,
+            schema,
+            tuple(segment or ()),
+            window,
+            metrics=tuple(metric or ()),
+            progress=advance,
+        )
     if html is not None:
         report.save_html(html)
     if json_file is not None:

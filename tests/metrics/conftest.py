@@ -41,6 +41,7 @@ _COMMON = (
     Column("note", ColumnType.TEXT),
     Column("vector", ColumnType.EMBEDDING),
 )
+_WORDS = ("late", "early", "rain", "snow", "ice", "wind")
 _ANSWERS = {
     Task.BINARY: (
         Column("score", ColumnType.NUMERIC, Role.SCORE),
@@ -62,7 +63,7 @@ _ANSWERS = {
 
 def _records(task: Task | None, n: int, seed: int = 0) -> pa.Table:
     """Return plausible records; labels follow the scores, one in ten values is missing."""
-    rng = np.random.default_rng(seed)
+    rng, apart = np.random.default_rng(seed), np.random.default_rng((seed, 1))
 
     def some(values: pa.Array) -> pa.Array:
         return pa.compute.if_else(pa.array(rng.uniform(size=n) < 0.1), None, values)
@@ -83,8 +84,8 @@ def _records(task: Task | None, n: int, seed: int = 0) -> pa.Table:
         "worth": some(pa.array(rng.normal(size=n))),
         "latency_ms": some(pa.array(rng.lognormal(3, 1, n))),
         "status": some(pa.array(rng.choice(["200", "200", "200", "503"], n), pa.string())),
-        "note": pa.array(["text"] * n, pa.string()),
-        "vector": pa.array([[0.1, 0.2]] * n, pa.list_(pa.float32())),
+        "note": pa.array([" ".join(said) for said in apart.choice(_WORDS, (n, 3))], pa.string()),
+        "vector": pa.array(list(apart.normal(size=(n, 3)) + 1), pa.list_(pa.float32())),
     }
     if task is Task.BINARY:
         score = 1 / (1 + np.exp(-rng.normal(size=n)))

@@ -100,17 +100,16 @@ def text_domain_classifier(current: View, reference: View) -> Values:
     from sklearn.linear_model import LogisticRegression
 
     hashing = HashingVectorizer(n_features=2**14, ngram_range=(1, 2), alternate_sign=False)
-    model = LogisticRegression(C=10.0, max_iter=100)
+    model = LogisticRegression(solver="liblinear", random_state=0)
 
     def read(view: View) -> list[tuple[Any, NDArray[np.uint64]]]:
-        held = zip(_texts(view), view.samples, strict=True)
-        return [
-            (
-                hashing.transform(texts.drop_null().to_pylist()),
-                hashes(table)[np.asarray(texts.is_valid())],
-            )
-            for texts, table in held
-        ]
+        out = []
+        for texts, table in zip(_texts(view), view.samples, strict=True):
+            ids = hashes(table)[np.asarray(texts.is_valid())]
+            # Nothing can be hashed of no texts; one stands in, and is left out again.
+            rows = hashing.transform([*texts.drop_null().to_pylist(), ""])[:-1]
+            out.append((rows, ids))
+        return out
 
     ((y, ids_y),) = read(reference)
     return of_whole(current, (told_apart(model, x, y, ids_x, ids_y) for x, ids_x in read(current)))

@@ -21,6 +21,8 @@ PERMUTATIONS = 199
 FOLDS = 5
 #: Rows of each side below which a classifier has nothing to learn from.
 CLASSIFIER_ROWS = 25
+#: Squared distances below this share of the squared lengths are nothing but rounding.
+_ROUNDING = 1e-13
 _SEED = 0
 
 
@@ -67,14 +69,14 @@ def kernel_discrepancy(x: Values, y: Values) -> tuple[float, float]:
 
 def _kernel(rows: Values) -> Values:
     """Kernel of every pair, 0 on the diagonal."""
-    rows = rows - rows.mean(axis=0)
+    varied = (rows != rows[0]).any(axis=0)
+    rows = rows[:, varied] - rows[:, varied].mean(axis=0)
     lengths = (rows * rows).sum(axis=1)
-    squares = lengths[:, None] + lengths - 2.0 * (rows @ rows.T)
-    np.maximum(squares, 0.0, out=squares)
+    both = lengths[:, None] + lengths
+    squares = both - 2.0 * (rows @ rows.T)
+    squares[squares <= _ROUNDING * both] = 0.0
     pairs = squares[np.triu_indices(len(rows), 1)]
-    width = float(np.median(pairs))
-    if width == 0.0:
-        width = float(pairs.mean()) or 1.0
+    width = float(np.median(pairs)) or float(pairs.mean()) or 1.0
     kernel: Values = np.exp(-squares / width)
     np.fill_diagonal(kernel, 0.0)
     return kernel
@@ -118,8 +120,9 @@ def told_apart(
         for part in range(FOLDS):
             seen, held_out = fold != part, fold == part
             if len(np.unique(current[seen])) == 2 == len(np.unique(current[held_out])):
-                model.fit(rows[seen], current[seen])
-                scores = model.predict_proba(rows[held_out])[:, 1]
+                told = _with_values(rows, seen)
+                model.fit(told[seen], current[seen])
+                scores = model.predict_proba(told[held_out])[:, 1]
                 areas.append(float(roc_auc_score(current[held_out], scores)))
     return float(np.mean(areas)) if areas else float("nan")
 
@@ -135,6 +138,14 @@ def folds(ids_x: NDArray[np.uint64], ids_y: NDArray[np.uint64]) -> NDArray[np.in
     """
     place = np.unique(np.concatenate((ids_x, ids_y)), return_inverse=True)[1]
     return place.astype(np.int64) % FOLDS
+
+
+def _with_values(rows: Any, seen: NDArray[np.bool_]) -> Any:
+    """Put 0 in columns that hold nothing in the rows to learn from: no tree can be made of them."""
+    if not isinstance(rows, np.ndarray):
+        return rows
+    blank = np.isnan(rows[seen]).all(axis=0)
+    return np.where(blank, 0.0, rows) if blank.any() else rows
 
 
 def _stacked(x: Any, y: Any) -> Any:
