@@ -162,7 +162,9 @@ def t_test(current: View, reference: View) -> Pair:
     n, mean, a = _moments(current)
     m, base, b = _moments(reference)
     t = (mean - base) / np.sqrt(a + b)
-    df = (a + b) ** 2 / (a**2 / (n - 1) + b**2 / (m - 1))
+    # By shares of the variance, whose squares neither overflow nor vanish.
+    part = a / (a + b)
+    df = 1.0 / (part**2 / (n - 1) + (1.0 - part) ** 2 / (m - 1))
     return t, 2.0 * special.stdtr(df, -np.abs(t))
 
 
