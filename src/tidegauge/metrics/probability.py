@@ -112,7 +112,9 @@ def calibration_error(current: View, reference: View) -> Values:
 
     Bins of equal width, closed on the right (scikit-learn's ``calibration_curve``), each at its
     own mean score; of several classes the likeliest one's probability is held against whether it
-    was right. Source: Naeini, Cooper and Hauskrecht (2015). It is above zero even for a calibrated model, the more so the fewer records there are.
+    was right. Source: Naeini, Cooper and Hauskrecht (2015).
+
+    It is above zero even for a calibrated model, the more so the fewer records there are.
     """
     gaps = np.abs(current["calibration_hits"] - current["calibration_scores"])
     error: Values = gaps.sum(axis=-1) / _scored(current)

@@ -243,7 +243,7 @@ def _extreme(name: str, what: str) -> None:
         out: Values = np.where(np.isfinite(current[what]), current[what], np.nan)
         return out
 
-    compute.__doc__ = f"{what.capitalize()} of the finite values; exact."
+    compute.__doc__ = f"{what.capitalize()} of the finite values.\n\nIt is exact."
     metric(
         name,
         Family.QUALITY,
