@@ -12,6 +12,7 @@ ABOUT = {
     Family.QUALITY: "What is missing, new, out of range or unreadable, and plain figures.",
     Family.PERFORMANCE: "How right the model is, where labels are.",
     Family.SERVICE: "How fast and how reliably it answers.",
+    Family.STALENESS: "How old model, baseline and newest label are at the end of a window.",
 }
 
 

@@ -55,7 +55,7 @@ def with_facts(profile: Profile, facts: Facts) -> Profile:
         ends = profile[ROWS]["maximum"][:, 0]
     else:
         return profile
-    known: dict[str, Values] = {"end": ends}
+    known: dict[str, Array] = {"end": ends}
     if facts.model_since is not None:
         known["model_since"] = np.array([float(to_micros(facts.model_since))])
     if facts.baseline_until is not None:

@@ -22,7 +22,13 @@ from tidegauge.server.shown import by_harm
 
 #: Results in the table, and records.
 MOST_RESULTS, MOST_RECORDS = 400, 50
-_FAMILIES = (Family.PERFORMANCE, Family.SERVICE, Family.DRIFT, Family.QUALITY)
+_FAMILIES = (
+    Family.PERFORMANCE,
+    Family.SERVICE,
+    Family.DRIFT,
+    Family.QUALITY,
+    Family.STALENESS,
+)
 _FIRST_ROLES = (
     Role.PREDICTION_ID,
     Role.TIMESTAMP,
