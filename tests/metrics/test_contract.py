@@ -22,8 +22,21 @@ METRICS = all_metrics()
 DAILY = timedelta(days=1)
 #: Values that are there without a record under them.
 COUNTS = {"row_count", "distinct_count"}
-#: What is read from HyperLogLog registers or from facts, which segments do not have.
-WHOLE_ONLY = {"distinct_count", "model_age", "baseline_age", "label_age"}
+#: What is read from HyperLogLog registers, the sample or facts, which segments do not have.
+WHOLE_ONLY = {"distinct_count", "text_length", "model_age", "baseline_age", "label_age"}
+#: Metrics of drift whose value for two equal sides is not 0.
+UNCHANGED = {
+    "mann_whitney": 0.5,
+    "fisher_exact": 1.0,
+    "pca_reconstruction_error": 1.0,
+    "domain_classifier": 0.5,
+    "embedding_domain_classifier": 0.5,
+    "text_domain_classifier": 0.5,
+}
+#: Statistics that have no such value: what they say is in the p-value.
+BY_P_VALUE = {"cramer_von_mises", "anderson_darling", "mmd", "embedding_mmd"}
+#: SciPy gives no greater p-value.
+GREATEST_P = {"anderson_darling": 0.25}
 LAST_YEAR = datetime(2023, 12, 1, tzinfo=UTC)
 
 by_metric = pytest.mark.parametrize("name", METRICS)
@@ -125,19 +138,22 @@ def test_it_is_computed_where_its_task_is(name, worlds):
     for world in each_world(name, worlds):
         found = series_of(name, world, world.reference)
         assert found
-        assert all(np.isfinite(s.value[:, 0]).all() for s in found), name
+        defined = [np.isfinite(s.value[:, 0]).all() for s in found]
+        # What somebody asks for may be undefined where a column is constant, or has many values.
+        assert any(defined) if METRICS[name].asked else all(defined), name
 
 
 @by_metric
 def test_nothing_has_changed_between_identical_profiles(name, worlds):
     for world in each_world(name, worlds):
         for series in series_of(name, world, world.reference):
-            if series.metric.family is Family.DRIFT:
-                assert series.value[0, 0] == pytest.approx(0, abs=1e-9)
-                assert (np.abs(series.value[np.isfinite(series.value)]) < 1e-9).all()
+            if series.metric.family is Family.DRIFT and name not in BY_P_VALUE:
+                assert np.isfinite(series.value[0, 0]) or series.metric.asked
+                held = series.value[np.isfinite(series.value)]
+                assert (np.abs(held - UNCHANGED.get(name, 0.0)) < 1e-9).all()
             if series.p_value is not None:
                 held = series.p_value[np.isfinite(series.p_value)]
-                assert (held > 0.49).all(), name
+                assert (held >= GREATEST_P.get(name, 0.49)).all(), name
 
 
 @by_metric
@@ -238,6 +254,8 @@ def not_of_their_type(world, replaced):
         score=words,
         latency_ms=pa.array([True] * n),
         halfway=pa.nulls(n),
+        note=pa.array([[k] for k in range(n)]),
+        vector=words,
     )
 
 
@@ -371,7 +389,8 @@ def test_segments_of_one_column_add_up_to_the_whole(name, worlds):
 def test_every_metric_is_of_use_to_some_task(worlds):
     seen = set()
     for world in worlds.values():
-        seen |= {s.metric.name for s in evaluate(known(world.reference), world.reference)}
+        found = evaluate(known(world.reference), world.reference, METRICS)
+        seen |= {s.metric.name for s in found}
     assert seen == set(METRICS)
 
 
@@ -391,6 +410,7 @@ def test_what_is_judged_is_this():
         "infinite_share": ["any"],
         "unseen_share": ["any"],
         "type_error_share": ["any"],
+        "dimension_error_share": ["any"],
         "row_count": ["any"],
         "accuracy": ["multiclass"],
         "roc_auc": ["binary"],
