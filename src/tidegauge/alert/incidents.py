@@ -13,12 +13,13 @@ from tidegauge.alert.evidence import Context, gather
 from tidegauge.alert.grouping import OpenIncident, group, is_over, metric_of
 from tidegauge.alert.lookup import Rows, alarms_of, find_holes, find_impact, merged_impact
 from tidegauge.alert.sentences import title
+from tidegauge.alert.severity import severity_of
 from tidegauge.catalog.catalog import Catalog
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import Incident
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.monitor.closing import ClosedWindows, Yardstick
-from tidegauge.schema import Role
+from tidegauge.schema import Role, Schema
 
 #: Brings the stored results of one metric by segment, for windows that begin in ``[start, end)``.
 Points = Callable[[str, datetime, datetime], pa.Table]
@@ -51,9 +52,14 @@ class Watched:
         return self.yardstick.width
 
     @property
+    def schema(self) -> Schema:
+        """The schema that windows are profiled by."""
+        return self.yardstick.baseline.layout.schema
+
+    @property
     def label(self) -> str | None:
         """Name of the label column."""
-        column = self.yardstick.baseline.layout.schema.role(Role.LABEL)
+        column = self.schema.role(Role.LABEL)
         return column.name if column else None
 
 
@@ -141,7 +147,9 @@ class IncidentKeeper:
         evidence = gather(kind, alarms, context)
         self._incidents.describe(
             incident_id,
-            severity=evidence.severity,
+            severity=severity_of(
+                alarms, watched.yardstick.policies, watched.schema, evidence.severity
+            ),
             title=title(kind, alarms, watched.label, watched.width),
             summary=evidence.summary,
             evidence={

@@ -12,6 +12,13 @@ import pyarrow as pa
 
 from tidegauge.engine.source import Source, head
 from tidegauge.errors import BadInput, EmptyInput, SchemaMismatch
+from tidegauge.monitor.document import (
+    ModelDocument,
+    load_policies,
+    policies_from_json,
+    policies_to_json,
+)
+from tidegauge.monitor.policy import Policies
 from tidegauge.profile.values import numbers
 from tidegauge.schema import ColumnType, Role, Schema, infer_schema, load_schema
 
@@ -50,6 +57,27 @@ def schema_of(
                 code="bad_segment",
             )
     return known
+
+
+def policies_of(
+    given: Policies | str | os.PathLike[str] | None,
+    document: Schema | str | os.PathLike[str] | None,
+    schema: Schema,
+) -> Policies:
+    """Return the budget and monitors that were given, or those of the schema's file.
+
+    Raises
+    ------
+    MonitorError
+        If a monitor names what the schema does not have.
+    """
+    if isinstance(given, Policies):
+        return policies_from_json(policies_to_json(given), schema)
+    if given is not None:
+        return load_policies(Path(given), schema)
+    if document is None or isinstance(document, Schema):
+        return Policies()
+    return ModelDocument.load(Path(document)).policies(schema) or Policies()
 
 
 def checked_segments(segments: Iterable[str], source: Source) -> list[str]:

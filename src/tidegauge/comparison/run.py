@@ -9,7 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tidegauge.comparison.fit import checked_segments, fit, naive_times, schema_of
+from tidegauge.comparison.fit import (
+    checked_segments,
+    fit,
+    naive_times,
+    policies_of,
+    schema_of,
+)
 from tidegauge.comparison.report import Report
 from tidegauge.comparison.summary import report_data, source_info
 from tidegauge.engine import open_source, profile_source, survey_source
@@ -20,6 +26,8 @@ from tidegauge.metrics import Series, evaluate
 from tidegauge.metrics.registry import ALL, selected
 from tidegauge.metrics.result import Basis
 from tidegauge.monitor import expectations, judge, results_table
+from tidegauge.monitor.policy import Policies
+from tidegauge.monitor.thresholds import hold, past_of
 from tidegauge.profile import Baseline
 from tidegauge.schema import Role, Schema
 
@@ -62,6 +70,7 @@ def compare(
     window: str | None = None,
     *,
     metrics: str | Iterable[str] = (),
+    monitors: Policies | str | os.PathLike[str] | None = None,
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> Report:
     """Compare records with a reference, and judge what changed.
@@ -81,6 +90,8 @@ def compare(
     metrics : str or iterable of str, optional
         Metrics to show that are computed only where somebody asks for them, such as
         ``"cramer_von_mises"`` or ``"mmd"``; ``"all"`` asks for all. They do not change the verdict.
+    monitors : Policies or path, optional
+        The budget of false alarms and the monitors, in place of those in the schema's file.
     progress : callable, optional
         Called with a stage, the rows done, and the rows in all where that is known.
 
@@ -107,12 +118,14 @@ def compare(
     """
     width = None if window is None else parse_window(window)
     metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    wanted = selected(metrics)
+    selected(metrics)
     first, second = (
         open_source(reference, _name(reference, "reference")),
         open_source(current, _name(current, "current")),
     )
     known = schema_of(schema, first, checked_segments(segments, first))
+    policies = policies_of(monitors, schema, known)
+    wanted = selected((*metrics, *sorted(policies.asked())))
     known, notes = fit(known, first, second)
     if width is not None and known.role(Role.TIMESTAMP) is None:
         raise BadInput(
@@ -145,7 +158,8 @@ def compare(
     baseline = Baseline(then, moment)
     series = evaluate(now, baseline.total, wanted)
     notes += unanswered(metrics, series)
-    judged = judge(series, expectations(then), now.windows, width).judged
+    verdicts = judge(series, expectations(then, policies), now.windows, width, policies)
+    judged = hold(verdicts.judged, policies, now, baseline.total, past_of(then, baseline.total))
     basis = np.full(now.rows.shape, Basis.FINAL.value, dtype=object)
     table = results_table(judged, now, computed_at=moment, basis=basis)
     sides = (source_info(first, then), source_info(second, now))

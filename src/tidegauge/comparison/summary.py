@@ -9,10 +9,11 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidegauge.engine.source import Source
 from tidegauge.explain import ScoreImpact
-from tidegauge.metrics import Result
+from tidegauge.metrics import Family, Result, all_metrics
 from tidegauge.metrics.result import Basis, State
 from tidegauge.monitor import Judged
 from tidegauge.monitor.statistics import MIN_RECORDS
@@ -53,7 +54,7 @@ def report_data(
     )
     alarms = sum(one.alarms for one in judged)
     return ReportData(
-        verdict=verdict(columns, performance, alarms, table),
+        verdict=verdict([column.name for column in columns], alarms, table),
         alarms=alarms,
         reference=sides[0],
         current=sides[1],
@@ -102,10 +103,7 @@ def _harm(column: ColumnReport) -> tuple[bool, bool, float, float]:
 def _column(
     column: Column, own: Sequence[Judged], impact: float | None, baseline: Baseline, now: Profile
 ) -> ColumnReport:
-    drift = next(
-        (one for one in own if one.series.metric.judged and one.series.metric.family == "drift"),
-        None,
-    )
+    drift = _headline(own)
     window = 0 if drift is None else _worst(drift)
     histogram = None
     if column.name in now.layout.bins and "counts" in now[column.name]:
@@ -132,6 +130,14 @@ def _column(
         impact=impact,
         histogram=histogram,
     )
+
+
+def _headline(own: Sequence[Judged]) -> Judged | None:
+    """The one on drift that a column is shown by: the first in alarm, else the first judged."""
+    drift = [one for one in own if one.series.metric.family is Family.DRIFT]
+    alarmed = [one for one in drift if (one.state[:, 0] == State.ALARM.value).any()]
+    judged = [one for one in drift if one.series.metric.judged]
+    return next(iter((*alarmed, *judged)), None)
 
 
 def _worst(one: Judged) -> int:
@@ -169,13 +175,23 @@ def _result(one: Judged, window: int, now: Profile) -> Result:
         n_current=int(series.n_current[window, 0]),
         state=State(one.state[window, 0]),
         basis=Basis.FINAL if series.metric.family == "performance" else None,
+        spread=number(one.spread),
+        level=number(one.level),
+        reason=one.reason[window, 0],
     )
 
 
-def verdict(
-    columns: Sequence[ColumnReport], performance: Sequence[Result], alarms: int, table: pa.Table
-) -> str:
-    """Say in one sentence whether anything is wrong."""
+def verdict(columns: Sequence[str], alarms: int, table: pa.Table) -> str:
+    """Say in one sentence whether anything is wrong.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        In the order in which they matter.
+    alarms : int
+    table : pyarrow.Table
+        All results.
+    """
     if alarms == 0:
         states = zip(*(table[n].to_pylist() for n in ("state", "lower", "upper")), strict=True)
         judged = {state for state, *band in states if state != "ok" or band != [None, None]}
@@ -183,13 +199,15 @@ def verdict(
             return f"Too few records to tell: a window needs at least {MIN_RECORDS}."
         return "No alarm: nothing differs from the reference beyond what is usual."
     count = "1 alarm" if alarms == 1 else f"{alarms} alarms"
-    worse = [r.metric for r in performance if r.state is State.ALARM]
-    drifted = [c.name for c in columns if c.headline and c.headline.state is State.ALARM]
-    broken = [
-        c.name
-        for c in columns
-        if any(r.state is State.ALARM and r.metric.endswith("_share") for r in c.results)
-    ]
+    alarmed = _alarmed(table)
+    known = all_metrics()
+    worse = list(dict.fromkeys(metric for column, metric in alarmed if column is None))
+    drifts = {column for column, m in alarmed if m in known and known[m].family is Family.DRIFT}
+    damaged = {column for column, metric in alarmed if metric.endswith("_share")}
+    drifted = [name for name in columns if name in drifts]
+    broken = [name for name in columns if name in damaged]
+    other = {column for column, _ in alarmed} - drifts - damaged
+    beyond = [name for name in columns if name in other]
     parts = []
     if worse:
         parts.append(f"{_list(worse)} {'is' if len(worse) == 1 else 'are'} off")
@@ -197,9 +215,18 @@ def verdict(
         parts.append(f"{_quoted(drifted)} {'has' if len(drifted) == 1 else 'have'} drifted")
     if broken:
         parts.append(f"{_quoted(broken)} {'has' if len(broken) == 1 else 'have'} damaged values")
+    if beyond:
+        parts.append(f"{_quoted(beyond)} {'is' if len(beyond) == 1 else 'are'} out of bounds")
     if not parts:
         return f"{count}, in segments only: {_segments(table)}."
     return f"{count}: {'; '.join(parts)}."
+
+
+def _alarmed(table: pa.Table) -> list[tuple[str | None, str]]:
+    """Column and metric of every alarm that is not in a segment alone."""
+    alarm = pc.equal(table["state"], State.ALARM.value)
+    rows = table.filter(pc.and_(alarm, pc.is_null(table["segment"])))
+    return list(zip(rows["column"].to_pylist(), rows["metric"].to_pylist(), strict=True))
 
 
 def _quoted(names: Sequence[str]) -> str:

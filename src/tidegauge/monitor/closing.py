@@ -23,6 +23,7 @@ from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.slow import Deviations, span
 from tidegauge.monitor.statistics import Expectations, expectations, wanted
 from tidegauge.monitor.tables import results_table
+from tidegauge.monitor.thresholds import Past, hold
 from tidegauge.profile import Baseline, Profile, Profiler
 from tidegauge.profile.layout import to_micros
 from tidegauge.profile.profile import ROWS
@@ -121,6 +122,7 @@ def close_windows(
     computed_at: datetime,
     final_before: datetime,
     earlier: Deviations | None = None,
+    past: Past | None = None,
 ) -> ClosedWindows:
     """Judge the windows of a profile.
 
@@ -138,9 +140,12 @@ def close_windows(
         record has its label.
     earlier : Deviations, optional
         Of the windows before these, so that slow drift is seen; ``ClosedWindows`` has them.
+    past : Past, optional
+        Brings values of windows before these, for thresholds that are relative to one.
     """
+    total = yardstick.baseline.total
     series, verdicts = _judged(profile, yardstick, earlier)
-    judged = verdicts.judged
+    judged = hold(verdicts.judged, yardstick.policies, profile, total, past)
     labelled = _labelled(series, profile)
     basis = _basis(profile, labelled, final_before)
     keep = np.array([_by_segment(s) for s in series])

@@ -250,14 +250,18 @@ def settle(fitted: list[Fitted], *, pooled: bool) -> list[Expectation]:
         One metric's, over all columns.
     pooled : bool
     """
-    first = np.concatenate([f.lagged[0].reshape(len(f.lagged[0]), -1) for f in fitted], axis=1)
-    after = np.concatenate([f.lagged[1].reshape(len(f.lagged[1]), -1) for f in fitted], axis=1)
+    first, after = (np.concatenate([_flat(f.lagged[i]) for f in fitted], axis=1) for i in (0, 1))
     held = [f.expectation for f in fitted]
     windows = max(int(e.windows.max(initial=0)) for e in held)
     r = autocorrelation(first, after, windows)
     loss = (1 - r**2) / (1 + r**2)
     held = [replace(e, df=np.maximum(e.df * loss, 0.0), correlation=r) for e in held]
     return _pooled(held) if pooled else held
+
+
+def _flat(values: Values) -> Values:
+    """Lay all axes behind the first in one, also where the first is empty."""
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
 
 
 def autocorrelation(first: Values, after: Values, windows: int) -> float:

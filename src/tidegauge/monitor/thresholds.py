@@ -7,11 +7,14 @@ a `Past`, all that are needed at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tidegauge.metrics import evaluate, find_metric
@@ -22,7 +25,7 @@ from tidegauge.monitor.judge import Judged
 from tidegauge.monitor.policy import Against, Policies, Threshold
 from tidegauge.monitor.statistics import MIN_RECORDS
 from tidegauge.profile import Profile
-from tidegauge.profile.layout import to_datetime
+from tidegauge.profile.layout import Layout, to_datetime, to_micros
 from tidegauge.profile.profile import ROWS
 from tidegauge.schema import Column, ColumnType
 
@@ -61,13 +64,13 @@ class Asked:
 Past = Callable[[Asked], Mapping[Place, Values]]
 
 
-def past_of(reference: Profile) -> Past:
+def past_of(reference: Profile, total: Profile) -> Past:
     """Return the past that a reference's own windows tell.
 
     Parameters
     ----------
-    reference : Profile
-        By window.
+    reference, total : Profile
+        By window, and of one window.
     """
 
     def past(asked: Asked) -> dict[Place, Values]:
@@ -78,11 +81,38 @@ def past_of(reference: Profile) -> Past:
         chosen = [find_metric(name) for name in asked.metrics]
         return {
             _place(one, int(start)): one.value[index]
-            for one in evaluate(part, reference.total(), chosen)
+            for one in evaluate(part, total, chosen)
             for index, start in enumerate(part.windows)
         }
 
     return past
+
+
+def past_of_points(points: pa.Table, asked: Asked, layout: Layout) -> dict[Place, Values]:
+    """Return earlier values out of stored results.
+
+    Parameters
+    ----------
+    points : pyarrow.Table
+        In ``RESULT_SCHEMA``; more than is asked for may be there.
+    asked : Asked
+    layout : Layout
+        Says which segments there are, in which order.
+    """
+    if not points.num_rows:
+        return {}
+    names = [None if s is None else json.dumps(s.to_json()) for s in layout.segments]
+    at = {name: index for index, name in enumerate(names)}
+    keep = pc.is_in(points["metric"].cast(pa.string()), pa.array(sorted(asked.metrics)))
+    wanted = ["metric", "column", "segment", "window_start", "value"]
+    out: dict[Place, Values] = {}
+    for row in points.filter(keep).select(wanted).to_pylist():
+        start = to_micros(row["window_start"])
+        if start in asked.starts and row["segment"] in at and row["value"] is not None:
+            place = row["metric"], row["column"] or "", start
+            held = out.setdefault(place, np.full(len(names), np.nan))
+            held[at[row["segment"]]] = row["value"]
+    return out
 
 
 def hold(
@@ -315,8 +345,3 @@ def _number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace(",", _THIN)
     return f"{value:.3g}"
-
-
-def thresholds_of(policies: Policies) -> Iterable[Threshold]:
-    """Return the thresholds of all monitors."""
-    return (one.threshold for one in policies.monitors if one.threshold is not None)

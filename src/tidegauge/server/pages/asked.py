@@ -202,6 +202,10 @@ class Links:
         """The list of incidents."""
         return f"{self.base}/incidents" + self._asked(changes)
 
+    def monitors(self) -> str:
+        """The page of the budget and the monitors."""
+        return f"{self.base}/monitors"
+
     def incident(self, number: int) -> str:
         """An incident's page."""
         return f"{self.base}/incidents/{number}"

@@ -16,7 +16,7 @@ from tidegauge.lake.wildcard import ANY
 from tidegauge.report.format import interval
 from tidegauge.schema import Column, ColumnType
 from tidegauge.server.known import Model
-from tidegauge.server.pages import column, fleet, incident, listing, model, window
+from tidegauge.server.pages import column, fleet, incident, listing, model, monitors, window
 from tidegauge.server.pages.asked import Asked, Links, read_query, read_time, time_text
 from tidegauge.server.pages.deeds import DEEDS
 from tidegauge.server.pages.distributions import window_histogram
@@ -325,6 +325,33 @@ def _evidence(desk: Desk, history: History, view: incident.IncidentView) -> dict
     return {"spec": spec, "under": under, "name": name, "words": words, "href": href}
 
 
+def monitors_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
+    """The budget of false alarms, what shares it, and thresholds."""
+    found = model_of(desk, request)
+    standing = desk.reading.standing(found)
+    clock.lap("stamp")
+
+    def make() -> str:
+        results = []
+        if standing.newest is not None:
+            start = standing.newest - found.window
+            names = found.project, found.name
+            results = window.results_of(
+                desk.runtime.engine.points(*names, start=start, end=standing.newest)
+            )
+        clock.lap("read")
+        view = monitors.monitors_view(found, results)
+        clock.lap("view")
+        values = frame(standing, Asked(), None, "monitors")
+        address = str(request.base_url).rstrip("/")
+        return render("monitors.html", {**values, "view": view, "address": address})
+
+    stamp = f"{standing.stamp}-{hash(found.policies)}"
+    sheet = desk.held(clock, request.url.path, stamp, make)
+    clock.lap("render")
+    return sheet
+
+
 def window_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     """A window, opened."""
     standing, asked, _ = opened(desk, request)
@@ -394,6 +421,7 @@ _PAGES: tuple[tuple[str, Callable[[Desk, Request, Clock], Sheet]], ...] = (
     (_MODEL + "/columns/{column:path}", column_page),
     (_MODEL + "/incidents", incidents_page),
     (_MODEL + "/incidents/{incident:int}", incident_page),
+    (_MODEL + "/monitors", monitors_page),
     (_MODEL + "/windows/{start}", window_page),
 )
 
