@@ -10,7 +10,9 @@ from tidegauge.version import __version__
 if TYPE_CHECKING:
     from tidegauge.comparison import Report, compare
     from tidegauge.errors import BadInput, TidegaugeError
+    from tidegauge.monitor.document import load_policies
     from tidegauge.monitor.online import detect_changes
+    from tidegauge.monitor.policy import FalseAlarms, Monitor, Policies, Threshold
     from tidegauge.schema import Column, ColumnType, Role, Schema, Task, infer_schema, load_schema
     from tidegauge_client import Client
 
@@ -19,14 +21,19 @@ _HOMES = {
     "Client": "tidegauge_client",
     "Column": "tidegauge.schema",
     "ColumnType": "tidegauge.schema",
+    "FalseAlarms": "tidegauge.monitor.policy",
+    "Monitor": "tidegauge.monitor.policy",
+    "Policies": "tidegauge.monitor.policy",
     "Report": "tidegauge.comparison",
     "Role": "tidegauge.schema",
     "Schema": "tidegauge.schema",
     "Task": "tidegauge.schema",
+    "Threshold": "tidegauge.monitor.policy",
     "TidegaugeError": "tidegauge.errors",
     "compare": "tidegauge.comparison",
     "detect_changes": "tidegauge.monitor.online",
     "infer_schema": "tidegauge.schema",
+    "load_policies": "tidegauge.monitor.document",
     "load_schema": "tidegauge.schema",
 }
 
@@ -35,15 +42,20 @@ __all__ = [
     "Client",
     "Column",
     "ColumnType",
+    "FalseAlarms",
+    "Monitor",
+    "Policies",
     "Report",
     "Role",
     "Schema",
     "Task",
+    "Threshold",
     "TidegaugeError",
     "__version__",
     "compare",
     "detect_changes",
     "infer_schema",
+    "load_policies",
     "load_schema",
 ]
 

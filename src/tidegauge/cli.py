@@ -78,6 +78,9 @@ def compare(
         list[str] | None,
         typer.Option(help="Show this metric too, such as mmd; repeatable, all for all."),
     ] = None,
+    monitors: Annotated[
+        Path | None, typer.Option(help="Budget of false alarms and monitors, as YAML.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
     """Compare records with a reference. Exit code 0: no alarm, 1: alarm, 2: bad input."""
@@ -96,6 +99,7 @@ def compare(
             tuple(segment or ()),
             window,
             metrics=tuple(metric or ()),
+            monitors=monitors,
             progress=advance,
         )
     if html is not None:

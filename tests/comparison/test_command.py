@@ -112,3 +112,15 @@ def test_an_inferred_schema_can_be_saved_edited_and_used(files: Path, tmp_path: 
 
 def test_the_version_is_printed() -> None:
     assert run("--version").stdout.startswith("tidegauge 0.")
+
+
+def test_monitors_of_a_file_decide_what_is_an_alarm(files: Path, tmp_path: Path) -> None:
+    path = tmp_path / "monitors.yaml"
+    path.write_text("monitors:\n  - {metric: '*', weight: 0}\n  - {metric: ks, columns: x}\n")
+    arguments = ["compare", files / "then.parquet", files / "later.parquet", "--monitors", path]
+    watched = run(*arguments)
+    assert (watched.returncode, "1 alarm: 'x' has drifted." in watched.stdout) == (1, True)
+    path.write_text("monitors:\n  - {metric: ks, columns: word}\n")
+    refused = run(*arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert ":2:27: ks is for datetime or numeric columns, and 'word' is" in refused.stderr

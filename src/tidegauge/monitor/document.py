@@ -483,7 +483,7 @@ def _threshold_to_json(threshold: Threshold) -> Any:
         if value is not None:
             told[name] = _short(value)
     if threshold.change is not None and threshold.against is not Against.PREVIOUS:
-        told["against"] = threshold.against.value
+        told["against"] = Against(threshold.against).value
     if threshold.segments:
         told["segments"] = True
     return told
