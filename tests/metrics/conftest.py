@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -156,3 +157,24 @@ def worlds() -> dict[Task | None, World]:
 @pytest.fixture(scope="session")
 def replaced() -> Callable[..., pa.Table]:
     return _replaced
+
+
+def _two_profiles(
+    schema: Schema,
+    reference: dict[str, Any],
+    current: dict[str, Any],
+    width: timedelta | None = None,
+) -> tuple[Profile, Profile]:
+    tables = [pa.table(columns) for columns in (current, reference)]
+    survey = Survey(schema)
+    for batch in tables[1].to_batches():
+        survey.update(batch)
+    layout = survey.layout("baseline")
+    now, then = (_profile(table, layout, width) for table in tables)
+    return now, then.total()
+
+
+@pytest.fixture(scope="session")
+def two_profiles() -> Callable[..., tuple[Profile, Profile]]:
+    """``(schema, reference, current) -> (current profile, reference profile)``."""
+    return _two_profiles

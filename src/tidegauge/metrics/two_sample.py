@@ -68,8 +68,10 @@ def _epps_singleton(stats: Any, x: Values, y: Values) -> tuple[float, float]:
     Over the sample; right for discrete values too, not defined where half of all values are one.
     Source: Epps and Singleton (1986); SciPy's ``epps_singleton_2samp``.
     """
-    low, high = np.quantile(np.concatenate((x, y)), (0.25, 0.75))
-    if not 0 < high - low < np.inf:
+    both = np.concatenate((x, y))
+    low, high = np.quantile(both, (0.25, 0.75))
+    points = 2.0 / (high - low)
+    if not 0 < points < np.inf or not np.isfinite(both * points).all():
         return NONE
     found = stats.epps_singleton_2samp(x, y)
     return found.statistic, found.pvalue
@@ -200,8 +202,9 @@ def _two_values(current: View, reference: View) -> tuple[Values, Values]:
     -------
     now, then : (window, segment, 2) float64
     """
+    # One bin more, which is empty, so that there are two even where the baseline has no value.
     a, b = np.broadcast_arrays(
-        current["counts"].astype(np.float64), reference["counts"].astype(np.float64)
+        *(np.pad(view["counts"], ((0, 0), (0, 0), (0, 1))) for view in (current, reference))
     )
     used = (a + b) > 0
     order = np.argsort(~used, axis=-1, kind="stable")[..., :2]
