@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import pyarrow as pa
 import pytest
-from harness import Api, records, running
+from harness import START, Api, records, running
 
+from tidegauge.monitor.document import loads_policies
+from tidegauge.schema import loads_schema
+from tidegauge.server.baselining import from_stored
+from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
 
 YAML = {"Content-Type": "application/yaml"}
@@ -110,3 +118,112 @@ def test_monitors_are_there_after_a_restart(tmp_path: Path) -> None:
         put(api, json=WANTED)
     with running(settings) as (address, _), httpx.Client(base_url=address) as http:
         assert Api(http, "kept").get("monitors") == {"model": "kept", **WANTED}
+
+
+DAY = timedelta(days=1)
+
+
+def rows_of(first: int, days: int, rows: int, shift: float = 0.0) -> pa.Table:
+    """Predictions of some days, so many a day; day 0 is a Monday."""
+    rng = np.random.default_rng(first)
+    n = days * rows
+    day = np.repeat(np.arange(first, first + days), rows)
+    micros = np.datetime64(START.replace(tzinfo=None), "us") + (
+        (day + np.tile(np.arange(rows) / rows, days)) * 86_400e6
+    ).astype("timedelta64[us]")
+    return pa.table(
+        {
+            "prediction_id": [f"p{first}-{i}" for i in range(n)],
+            "timestamp": pa.array(micros, pa.timestamp("us", "UTC")),
+            "age": rng.normal(shift, 1, n),
+            "score": rng.random(n),
+            "_version": ["1"] * n,
+        }
+    )
+
+
+class Watched:
+    """A model in a runtime whose scheduler is moved by hand; days 0 to 15 are closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.runtime = Runtime(Settings(data=folder))
+        self.scheduler: Any = self.runtime.scheduler
+        schema = loads_schema(SCHEMA).select(["prediction_id", "timestamp", "age", "score"])
+        self.model = self.runtime.create("default", "m", schema)
+        self.add(rows_of(0, 17, 400))
+        made = from_stored(self.runtime, self.model, START, START + 9 * DAY)
+        self.runtime.put_baseline(self.model, made.baseline, source="interval")
+        self.scheduler.tick(everything=True)
+
+    def add(self, table: pa.Table) -> None:
+        self.runtime.lake.append("default", "m", "records", table)
+
+    def tick(self) -> None:
+        self.scheduler.tick(everything=True)
+
+    def set(self, *monitors: str) -> None:
+        policies = loads_policies("monitors:\n" + "".join(f"  - {one}\n" for one in monitors))
+        self.runtime.put_policies("default", "m", policies)
+
+    def points(self, metric: str, column: str | None = None) -> dict[int, dict[str, Any]]:
+        """Results of a metric by day."""
+        between = {"start": START, "end": START + 400 * DAY}
+        table = self.runtime.engine.points("default", "m", metric=metric, column=column, **between)
+        return {(row["window_start"] - START) // DAY: row for row in table.to_pylist()}
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    made = Watched(tmp_path)
+    yield made
+    made.runtime.stop()
+
+
+def test_monitors_count_from_the_next_window_without_a_restart(watched: Watched) -> None:
+    before = watched.points("psi", "age")
+    assert sorted(before) == list(range(16)) and {p["upper"] for p in before.values()} == {None}
+    watched.set(
+        "{metric: psi, columns: age, threshold: {above: 0.2}, severity: critical}",
+        "{metric: location_shift, weight: 0}",
+        "{metric: shape_shift, weight: 0}",
+        "{metric: cramer_von_mises, columns: age, threshold: {above: 1e9}}",
+    )
+    watched.add(rows_of(17, 2, 400, shift=1.5))
+    watched.tick()
+    after = watched.points("psi", "age")
+    assert {day: p["upper"] for day, p in after.items() if p["upper"]} == {16: 0.2, 17: 0.2}
+    assert [after[day]["state"] for day in (15, 16, 17)] == ["ok", "ok", "alarm"]
+    assert after[17]["reason"] == "fixed threshold: above 0.2"
+    assert sorted(watched.points("cramer_von_mises", "age")) == [16, 17], "asked for by a monitor"
+    shift = watched.points("location_shift", "age")
+    assert shift[15]["level"] is not None and shift[16]["level"] is None
+    (incident,) = watched.runtime.catalog.incidents.all(project="default")
+    assert (incident.kind, incident.severity) == ("drift", "critical")
+
+
+def test_a_window_is_held_against_stored_ones_in_one_read(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.set(
+        "{metric: row_count, threshold: {change: 0.3, against: same_weekday}, severity: info}",
+        "{metric: throughput, threshold: {change: 0.3}}",
+    )
+    reads: list[tuple[int, int]] = []
+    points = watched.runtime.engine.points
+
+    def counted(*names: str, start: datetime, end: datetime, **wanted: Any) -> pa.Table:
+        if "metric" not in wanted:
+            reads.append(((start - START) // DAY, (end - START) // DAY))
+        return points(*names, start=start, end=end, **wanted)
+
+    monkeypatch.setattr(watched.runtime.engine, "points", counted)
+    watched.add(rows_of(17, 1, 100))
+    watched.add(rows_of(18, 1, 100))
+    watched.tick()
+    assert reads == [(9, 16)], "what days 16 and 17 are held against, and no more"
+    weekly, daily = watched.points("row_count"), watched.points("throughput")
+    assert [weekly[day]["state"] for day in (16, 17)] == ["ok", "alarm"]
+    assert weekly[17]["reason"] == "75\u202f% below last Thursday's 400"
+    assert daily[17]["reason"] == "75\u202f% below Wednesday's 0.00463"
+    kinds = {i.kind: i.severity for i in watched.runtime.catalog.incidents.all(project="default")}
+    assert kinds["volume"] == "info"
