@@ -8,12 +8,23 @@ from datetime import UTC, datetime, timedelta
 
 from tidegauge.alert import OpenIncident, group, is_over
 from tidegauge.alert.evidence import Context, gather
-from tidegauge.alert.sentences import title
+from tidegauge.alert.sentences import since, subject, title
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.explain.hours import Hole
+from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 
 DAY = timedelta(days=1)
+SCHEMA = Schema(
+    (
+        Column("temp", ColumnType.NUMERIC),
+        Column("score", ColumnType.NUMERIC, Role.SCORE),
+        Column("prediction", ColumnType.BOOLEAN, Role.PREDICTION),
+        Column("late", ColumnType.BOOLEAN, Role.LABEL),
+    ),
+    Task.BINARY,
+)
+PRICES = Schema((Column("price", ColumnType.NUMERIC, Role.LABEL, unit="EUR"),), Task.REGRESSION)
 START = datetime(2026, 4, 20, tzinfo=UTC)
 
 
@@ -21,7 +32,7 @@ def alarm(
     kind: Kind, day: int, column: str | None = None, segment: str | None = None, **more: object
 ) -> Alarm:
     metric = {
-        Kind.DRIFT: "ks",
+        Kind.DRIFT: "location_shift",
         Kind.QUALITY: "missing_share",
         Kind.VOLUME: "row_count",
         Kind.SERVICE: "error_share",
@@ -81,15 +92,15 @@ def test_another_performance_metric_is_another_incident() -> None:
 
 def test_titles_say_what_and_when() -> None:
     days = [alarm(Kind.PERFORMANCE, d) for d in (2, 5, 6)]
-    assert title(Kind.PERFORMANCE, days, "late", DAY) == (
+    assert title(Kind.PERFORMANCE, days, SCHEMA, DAY) == (
         "'late' came true more often than predicted from 22 Apr to 26 Apr 2026 (3 windows)"
     )
     holes = [alarm(Kind.QUALITY, 0, c) for c in ("temp", "dewp", "humid", "visib")]
-    assert title(Kind.QUALITY, holes, None, DAY) == (
+    assert title(Kind.QUALITY, holes, SCHEMA, DAY) == (
         "'temp', 'dewp' and 2 more are missing on 20 Apr 2026"
     )
     hour = timedelta(hours=1)
-    assert title(Kind.VOLUME, [alarm(Kind.VOLUME, 0, effect=-500.0)], None, hour) == (
+    assert title(Kind.VOLUME, [alarm(Kind.VOLUME, 0, effect=-500.0)], SCHEMA, hour) == (
         "Fewer records than usual at 20 Apr 2026 00:00 UTC"
     )
 
@@ -109,10 +120,18 @@ def test_harm_counts_outcomes_and_names_the_segment_that_was_hit_most() -> None:
 
 def test_drift_while_performance_holds_is_called_harmless() -> None:
     days = [alarm(Kind.DRIFT, d, "temp") for d in range(10)]
-    calm = gather(Kind.DRIFT, days, Context(impact={"temp": -0.02}))
+    windows = frozenset(a.window_start for a in days)
+    calm = gather(Kind.DRIFT, days, Context(impact={"temp": -0.02}, known_windows=windows))
     assert (calm.severity, calm.details["harm_text"]) == ("info", "no harm seen")
-    bad = Context(bad_windows=frozenset(a.window_start for a in days[:5]))
+    bad = Context(bad_windows=frozenset(a.window_start for a in days[:5]), known_windows=windows)
     assert gather(Kind.DRIFT, days, bad).severity == "warning"
+
+
+def test_without_labels_nobody_says_that_performance_held() -> None:
+    found = gather(Kind.DRIFT, [alarm(Kind.DRIFT, 0, "temp")], Context())
+    assert (found.severity, found.details["harm_text"]) == ("warning", "")
+    assert "not known" in found.summary
+    assert "held" not in found.summary
 
 
 def test_the_hours_of_a_hole_are_named_once_for_all_its_columns() -> None:
@@ -122,3 +141,74 @@ def test_the_hours_of_a_hole_are_named_once_for_all_its_columns() -> None:
     assert len(found.details["hours"]) == 1
     assert found.details["hours"][0]["columns"] == ["temp", "dewp"]
     assert "Hours: 20 Apr 00:00–05:00 UTC." in found.summary
+
+
+def test_drift_of_predictions_and_of_labels_is_named_so_and_stands_apart() -> None:
+    alarms = [alarm(Kind.DRIFT, 0, name) for name in ("temp", "score", "late")]
+    alarms += [alarm(Kind.DRIFT, 6, "prediction")]
+    found = group(alarms, [], DAY, lambda column: subject(column, SCHEMA))
+    assert [sorted(i.columns) for i, _ in found] == [["temp"], ["prediction", "score"], ["late"]]
+    titles = [title(Kind.DRIFT, own, SCHEMA, DAY) for _, own in found]
+    assert titles == [
+        "'temp' drifted on 20 Apr 2026",
+        "Prediction drift: 'score' and 'prediction' moved from 20 Apr to 26 Apr 2026 (2 windows)",
+        "Label drift: 'late' moved on 20 Apr 2026",
+    ]
+
+
+def test_what_alarmed_in_segments_only_says_in_which() -> None:
+    parts = [alarm(Kind.VOLUME, 0, segment=json.dumps({"origin": "LGA"}), effect=-90.0)]
+    assert title(Kind.VOLUME, parts, SCHEMA, DAY) == (
+        "Fewer records than usual for origin LGA on 20 Apr 2026"
+    )
+    parts += [alarm(Kind.VOLUME, 0, segment=json.dumps({"carrier": c})) for c in ("UA", "DL")]
+    assert "for origin LGA and 2 other segments" in title(Kind.VOLUME, parts, SCHEMA, DAY)
+    whole = [*parts, alarm(Kind.VOLUME, 0, effect=-900.0)]
+    assert title(Kind.VOLUME, whole, SCHEMA, DAY) == "Fewer records than usual on 20 Apr 2026"
+
+
+SLOW = "slow: mean of the last 7 windows 0.16 σ where 0.02 ± 0.04 σ was expected"
+
+
+def test_a_slow_change_says_so_and_since_about_when() -> None:
+    days = [alarm(Kind.DRIFT, d, "temp", effect=0.02, reason=SLOW, level=4e-5) for d in (9, 10)]
+    assert title(Kind.DRIFT, days[:1], SCHEMA, DAY) == (
+        "'temp' drifted slowly since about 23 Apr 2026"
+    )
+    assert title(Kind.DRIFT, days, SCHEMA, DAY) == (
+        "'temp' drifted slowly from about 23 Apr to 30 Apr 2026"
+    )
+    assert since(days, DAY) == START + 3 * DAY
+    summary = gather(Kind.DRIFT, days, Context()).summary
+    assert summary.startswith("'temp': mean of the last 7 windows 0.16 σ where 0.02 ± 0.04 σ")
+    # A window that shows it by itself before is what it began with.
+    sudden = [alarm(Kind.DRIFT, 2, "temp"), *days]
+    assert since(sudden, DAY) is None
+    assert title(Kind.DRIFT, sudden, SCHEMA, DAY).startswith("'temp' drifted from 22 Apr")
+
+
+def test_of_slow_alarms_the_side_is_what_they_come_to_together() -> None:
+    days = [
+        alarm(Kind.VOLUME, d, effect=e, reason=SLOW) for d, e in enumerate((-30.0, 20.0, -30.0))
+    ]
+    assert title(Kind.VOLUME, days, SCHEMA, DAY).startswith("Fewer records than usual")
+
+
+def test_numbers_that_are_predicted_do_not_come_true() -> None:
+    days = [alarm(Kind.PERFORMANCE, 0, value=12.5, expected=0.5, spread=1.5, effect=12.0)]
+    assert title(Kind.PERFORMANCE, days, PRICES, DAY) == (
+        "Predictions of 'price' were too low on 20 Apr 2026"
+    )
+    found = gather(Kind.PERFORMANCE, days, Context(unit="EUR"))
+    assert found.summary == (
+        "At worst 12.5 EUR too low on average, on 20 Apr (0.5 ± 1.5 was expected)."
+    )
+    assert found.details["harm_text"] == "12 000 EUR above what was predicted, in all"
+
+
+def test_an_alarm_of_a_category_names_the_value() -> None:
+    said = "DL: 14.0% where 10.1% ± 0.7% was expected"
+    one = replace(
+        alarm(Kind.DRIFT, 0, "carrier", reason=said, level=4e-4), metric="total_variation"
+    )
+    assert f"'carrier': {said}, on 20 Apr." in gather(Kind.DRIFT, [one], Context()).summary

@@ -5,16 +5,18 @@ Pure: alarms and what was looked up for them go in, a plain dictionary and a sen
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tidegauge.alert.sentences import plain
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.explain.hours import Hole
+from tidegauge.metrics.registry import all_metrics
+from tidegauge.monitor.words import slow_windows
 
 #: A drift is taken for harmful when performance was off in this share of its windows.
 _COINCIDENT = 0.3
@@ -43,15 +45,21 @@ class Context:
         Shift of the mean score that a column's drift explains, at its largest.
     bad_windows : set of datetime
         Windows in which performance was off, by any alarm of this model version.
+    known_windows : set of datetime
+        Windows of which there are labels enough to judge performance.
     outcome : str
         What one positive label is called.
+    unit : str or None
+        Of the label, where numbers are predicted; None where outcomes are.
     """
 
     by_segment: Sequence[Mapping[str, Any]] = ()
     holes: Mapping[str, Sequence[Hole]] = field(default_factory=dict)
     impact: Mapping[str, float] = field(default_factory=dict)
     bad_windows: frozenset[datetime] = frozenset()
+    known_windows: frozenset[datetime] = frozenset()
     outcome: str = "outcomes"
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -92,14 +100,50 @@ def gather(kind: Kind, alarms: Sequence[Alarm], context: Context) -> Evidence:
     if kind is Kind.PERFORMANCE:
         return _performance(alarms, context, details)
     if kind is Kind.DRIFT:
-        return _drift(windows, columns, context, details)
+        return _drift(alarms, windows, columns, context, details)
     if kind is Kind.QUALITY:
         return _quality(alarms, columns, context, details)
-    worst = max(alarms, key=lambda a: abs(a.effect or 0.0))
+    worst = _worst(alarms)
     details["harm_text"] = ""
-    summary = f"{worst.metric} {_number(worst.value)}, expected {_number(worst.expected)}."
     severity = "critical" if kind is Kind.SERVICE else "warning"
-    return Evidence(severity, abs(worst.effect or 0.0), summary, details)
+    return Evidence(severity, abs(worst.effect or 0.0), f"{_told(worst)}.", details)
+
+
+def _worst(alarms: Sequence[Alarm]) -> Alarm:
+    """The alarm that stands out most: of the whole before a segment's, fast before slow."""
+
+    def size(one: Alarm) -> tuple[bool, bool, float]:
+        return one.segment is None, not slow_windows(one.reason), abs(one.effect or 0.0)
+
+    return max(alarms, key=size)
+
+
+def _told(one: Alarm) -> str:
+    """Say one alarm with what was expected in its place."""
+    place = "" if one.segment is None else f" for {plain(one.segment)}"
+    day = f"{one.window_start:%-d %b}"
+    if slow_windows(one.reason):
+        return f"{one.metric} {one.reason}{place} (seen on {day})"
+    return f"{one.metric} {_value(one)}{place} on {day}, expected {_usual(one)}"
+
+
+def _usual(one: Alarm) -> str:
+    """What was expected, with the spread that is usual."""
+    unit = _unit(one.metric)
+    if one.spread is None:
+        return _number(one.expected, unit)
+    if unit == "share":
+        return f"{_number(one.expected, unit)} ± {_number(one.spread, unit)}"
+    return f"{_number(one.expected)} ± {_number(one.spread, unit)}"
+
+
+def _value(one: Alarm) -> str:
+    return _number(one.value, _unit(one.metric))
+
+
+def _unit(metric: str) -> str | None:
+    found = all_metrics().get(metric)
+    return None if found is None or found.unit in ("column", "label") else found.unit
 
 
 def _performance(alarms: Sequence[Alarm], context: Context, details: dict[str, Any]) -> Evidence:
@@ -109,30 +153,41 @@ def _performance(alarms: Sequence[Alarm], context: Context, details: dict[str, A
     details["segments"] = segments[:20]
     details["excess"] = excess
     severity = "critical" if biased else "warning"
-    if biased:
+    if not biased:
+        details["harm_text"] = ""
+    elif context.unit is not None:
+        side = "above" if excess > 0 else "below"
+        total = f"{_number(abs(excess))} {context.unit}".strip()
+        details["harm_text"] = f"{total} {side} what was predicted, in all"
+    else:
         direction = "more" if excess > 0 else "fewer"
         details["harm_text"] = f"{abs(excess):,.0f} {direction} {context.outcome}".replace(",", " ")
-    else:
-        details["harm_text"] = ""
-    summary = _worst_windows(biased or alarms)
-    where = _where(segments)
-    if where:
-        summary += f" {where}"
+    summary = _worst_window(biased or alarms, context)
+    hardest = _where(segments, context.unit)
+    if hardest:
+        summary += f" {hardest}"
     return Evidence(severity, abs(excess), summary, details)
 
 
-def _worst_windows(alarms: Sequence[Alarm]) -> str:
-    worst = max(alarms, key=lambda a: abs(a.effect or 0.0))
-    where = "" if worst.segment is None else f" in {_plain(worst.segment)}"
-    day = f"{worst.window_start:%-d %b}"
-    if worst.metric != "bias":
-        usual = f"expected {_number(worst.expected)}"
-        return f"At worst {worst.metric} {_number(worst.value)}{where}, {usual}, on {day}."
-    value = worst.value or 0.0
-    bound = worst.upper if value > 0 else worst.lower
-    usual = "" if bound is None else f" (up to {abs(bound) * 100:.0f} is usual)"
+def _worst_window(alarms: Sequence[Alarm], context: Context) -> str:
+    worst = _worst(alarms)
+    if worst.metric != "bias" or (context.unit is not None and slow_windows(worst.reason)):
+        return f"At worst {_told(worst)}."
+    where = "" if worst.segment is None else f" for {plain(worst.segment)}"
+    day, value = f"{worst.window_start:%-d %b}", worst.value or 0.0
+    if context.unit is not None:
+        side = "low" if value > 0 else "high"
+        usual = f"{_number(worst.expected)} ± {_number(worst.spread)}"
+        size = f"{_number(abs(value))} {context.unit}".strip()
+        return f"At worst {size} too {side} on average{where}, on {day} ({usual} was expected)."
     more = "more" if value > 0 else "fewer"
-    return f"At worst {abs(value) * 100:.0f} in 100 {more} than predicted{where}, on {day}{usual}."
+    usual = f"{(worst.expected or 0.0) * 100:.0f}"
+    if worst.spread is not None and not slow_windows(worst.reason):
+        usual += f" ± {worst.spread * 100:.0f}"
+    said = f"At worst {abs(value) * 100:.0f} in 100 {more} than predicted{where}, on {day}"
+    slow = slow_windows(worst.reason)
+    lasting = f", and off in the mean of {slow} windows" if slow else ""
+    return f"{said} ({usual} was expected{lasting})."
 
 
 def _segments(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -156,36 +211,63 @@ def _segments(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda item: -abs(float(item["excess"] or 0.0)))
 
 
-def _where(segments: Sequence[Mapping[str, Any]]) -> str:
+def _where(segments: Sequence[Mapping[str, Any]], unit: str | None) -> str:
     """The hardest-hit value of each segment column, by effect, where it holds enough records."""
     best: dict[str, Mapping[str, Any]] = {}
     for item in segments:
-        column, _, value = _plain(item["segment"]).partition(" ")
+        column, _, value = plain(item["segment"]).partition(" ")
         if value == "(other)" or item["records"] < 30:
             continue
         if column not in best or abs(item["effect"]) > abs(best[column]["effect"]):
             best[column] = item
-    named = [f"{_plain(item['segment'])} ({item['effect']:+.2f})" for item in best.values()]
+    form = "+.2f" if unit is None else "+.3g"
+    named = [f"{plain(item['segment'])} ({item['effect']:{form}})" for item in best.values()]
     return f"Hardest hit: {', '.join(named)}." if named else ""
 
 
 def _drift(
-    windows: Sequence[datetime], columns: Sequence[str], context: Context, details: dict[str, Any]
+    alarms: Sequence[Alarm],
+    windows: Sequence[datetime],
+    columns: Sequence[str],
+    context: Context,
+    details: dict[str, Any],
 ) -> Evidence:
     bad = sum(1 for window in windows if window in context.bad_windows)
-    share = bad / len(windows)
+    known = sum(1 for window in windows if window in context.known_windows) or bad
     moves = {c: context.impact[c] for c in columns if c in context.impact}
     details |= {"impact": moves, "performance_windows": bad}
     strongest = max(moves.values(), key=abs, default=0.0)
-    harmful = share >= _COINCIDENT
-    details["harm_text"] = "" if harmful else "no harm seen"
+    harmful = bad >= _COINCIDENT * max(known, 1)
+    details["harm_text"] = "" if harmful or not known else "no harm seen"
     moved = f"Alone it would move the mean score by {strongest:+.3f}. " if moves else ""
-    if len(windows) == 1:
+    if not known:
+        meanwhile = "Whether performance suffered is not known: there are too few labels."
+    elif len(windows) == 1:
         meanwhile = "Performance was off then too." if bad else "Performance held then."
     else:
-        meanwhile = f"Performance was off in {bad} of its {len(windows)} windows."
-    severity = "warning" if harmful else "info"
-    return Evidence(severity, len(windows) + abs(strongest), moved + meanwhile, details)
+        of = f"its {known} windows" + (" with labels" if known < len(windows) else "")
+        meanwhile = f"Performance was off in {bad} of {of}."
+    severity = "warning" if harmful or not known else "info"
+    summary = f"{_shift(alarms)} {moved}{meanwhile}"
+    return Evidence(severity, len(windows) + abs(strongest), summary, details)
+
+
+def _shift(alarms: Sequence[Alarm]) -> str:
+    """Say how far a column moved at its farthest, in words."""
+    most, _ = Counter(a.column for a in alarms).most_common(1)[0]
+    worst = _worst([a for a in alarms if a.column == most])
+    day = f"{worst.window_start:%-d %b}"
+    place = "" if worst.segment is None else f" for {plain(worst.segment)}"
+    if worst.level is None and worst.reason:
+        return f"'{worst.column}'{place}: {worst.metric} {_value(worst)} on {day} ({worst.reason})."
+    if worst.reason:
+        what = worst.reason.removeprefix("slow: ")
+        seen = "" if slow_windows(worst.reason) else f", on {day}"
+        return f"'{worst.column}'{place}: {what}{seen}."
+    side = "above" if (worst.effect or 0.0) > 0 else "below"
+    size = f"{_number(abs(worst.effect or 0.0))} σ"
+    usual = "" if worst.spread is None else f" (± {_number(worst.spread)} is usual)"
+    return f"'{worst.column}'{place} lay up to {size} {side} what was expected, on {day}{usual}."
 
 
 def _quality(
@@ -237,9 +319,10 @@ def _hours(hours: Sequence[Mapping[str, Any]]) -> str:
     return f"Hours: {'; '.join(seen[:_SHOWN])}." if seen else ""
 
 
-def _plain(segment: str) -> str:
-    return " ".join(f"{k} {v}" for k, v in json.loads(segment).items())
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+def _number(value: float | None, unit: str | None = None) -> str:
+    if value is None:
+        return "–"
+    if unit == "share":
+        return f"{value:.1%}"
+    text = f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{text} {unit}" if unit and unit not in ("rows", "values") else text

@@ -11,7 +11,7 @@ An incident's life::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -26,11 +26,12 @@ QUIET: dict[Kind, int] = {
     Kind.QUALITY: 7,
     Kind.VOLUME: 2,
     Kind.SERVICE: 2,
+    Kind.STALENESS: 2,
 }
 #: A hole in the data is over as soon as the data are back.
 _HOLE_QUIET = 1
 #: Kinds of which every metric has incidents of its own.
-_BY_METRIC = frozenset({Kind.PERFORMANCE, Kind.QUALITY, Kind.SERVICE})
+_BY_METRIC = frozenset({Kind.PERFORMANCE, Kind.QUALITY, Kind.SERVICE, Kind.STALENESS})
 #: Columns that begin to drift within so many windows are taken to have one cause.
 _TOGETHER = 3
 
@@ -49,6 +50,8 @@ class OpenIncident:
     columns : set of str
     metric : str or None
         The one that its alarms are of, where every metric has incidents of its own.
+    subject : str
+        Of drift: ``data``, ``prediction`` or ``label``.
     """
 
     id: int | None
@@ -57,6 +60,7 @@ class OpenIncident:
     last_window: datetime
     columns: set[str] = field(default_factory=set)
     metric: str | None = None
+    subject: str = "data"
 
     @property
     def quiet(self) -> int:
@@ -92,13 +96,17 @@ def is_over(incident: OpenIncident, watermark: datetime, width: timedelta) -> bo
 
 
 def group(
-    alarms: Iterable[Alarm], incidents: Sequence[OpenIncident], width: timedelta
+    alarms: Iterable[Alarm],
+    incidents: Sequence[OpenIncident],
+    width: timedelta,
+    subject: Callable[[str | None], str] = lambda column: "data",
 ) -> list[tuple[OpenIncident, list[Alarm]]]:
     """Give each alarm to the incident of its cause; open one where there is none.
 
     Alarms of performance, volume and service belong to the one incident of their metric or
-    kind. Drift and quality belong to the incident that already holds their column, or to one
-    that began at the same time. In segments alone they follow the same rule.
+    kind; so does drift of predictions, and drift of labels. Drift of data and quality belong to
+    the incident that already holds their column, or to one that began at the same time. In
+    segments alone they follow the same rule.
 
     Parameters
     ----------
@@ -106,6 +114,8 @@ def group(
     incidents : sequence of OpenIncident
         Extended in place.
     width : timedelta
+    subject : callable, optional
+        Says what a column's drift is drift of: ``data``, ``prediction`` or ``label``.
 
     Returns
     -------
@@ -114,9 +124,10 @@ def group(
     held = list(incidents)
     given: dict[int, tuple[OpenIncident, list[Alarm]]] = {}
     for alarm in sorted(alarms, key=lambda a: (a.window_start, a.segment is not None, a.metric)):
-        found = _find(alarm, held, width)
+        about = subject(alarm.column) if kind_of(alarm.metric) is Kind.DRIFT else "data"
+        found = _find(alarm, held, width, about)
         if found is None:
-            found = _opened(alarm)
+            found = _opened(alarm, about)
             held.append(found)
         found.first_window = min(found.first_window, alarm.window_start)
         found.last_window = max(found.last_window, alarm.window_start)
@@ -126,16 +137,19 @@ def group(
     return list(given.values())
 
 
-def _find(alarm: Alarm, held: Sequence[OpenIncident], width: timedelta) -> OpenIncident | None:
+def _find(
+    alarm: Alarm, held: Sequence[OpenIncident], width: timedelta, subject: str
+) -> OpenIncident | None:
     kind = kind_of(alarm.metric)
     near = [
         incident
         for incident in held
         if incident.kind is kind
         and incident.metric == metric_of(alarm)
+        and incident.subject == subject
         and _touches(incident, alarm.window_start, width)
     ]
-    if kind not in (Kind.DRIFT, Kind.QUALITY):
+    if kind not in (Kind.DRIFT, Kind.QUALITY) or subject != "data":
         return near[-1] if near else None
     for incident in near:
         if alarm.column in incident.columns:
@@ -151,9 +165,9 @@ def metric_of(alarm: Alarm) -> str | None:
     return alarm.metric if kind_of(alarm.metric) in _BY_METRIC else None
 
 
-def _opened(alarm: Alarm) -> OpenIncident:
-    start = alarm.window_start
-    return OpenIncident(None, kind_of(alarm.metric), start, start, metric=metric_of(alarm))
+def _opened(alarm: Alarm, subject: str) -> OpenIncident:
+    start, kind = alarm.window_start, kind_of(alarm.metric)
+    return OpenIncident(None, kind, start, start, metric=metric_of(alarm), subject=subject)
 
 
 def _touches(incident: OpenIncident, moment: datetime, width: timedelta) -> bool:

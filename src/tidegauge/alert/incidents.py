@@ -11,15 +11,23 @@ import pyarrow as pa
 
 from tidegauge.alert.evidence import Context, gather
 from tidegauge.alert.grouping import OpenIncident, group, is_over, metric_of
-from tidegauge.alert.lookup import Rows, alarms_of, find_holes, find_impact, merged_impact
-from tidegauge.alert.sentences import title
+from tidegauge.alert.lookup import (
+    Rows,
+    alarms_of,
+    find_holes,
+    find_impact,
+    known_windows,
+    merged_impact,
+    performance_metric,
+)
+from tidegauge.alert.sentences import subject, title
 from tidegauge.alert.severity import severity_of
 from tidegauge.catalog.catalog import Catalog
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import Incident
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.monitor.closing import ClosedWindows, Yardstick
-from tidegauge.schema import Role, Schema
+from tidegauge.schema import Column, Role, Schema, Task
 
 #: Brings the stored results of one metric by segment, for windows that begin in ``[start, end)``.
 Points = Callable[[str, datetime, datetime], pa.Table]
@@ -57,10 +65,13 @@ class Watched:
         return self.yardstick.baseline.layout.schema
 
     @property
-    def label(self) -> str | None:
-        """Name of the label column."""
-        column = self.schema.role(Role.LABEL)
-        return column.name if column else None
+    def label(self) -> Column | None:
+        """The label's column."""
+        return self.schema.role(Role.LABEL)
+
+    def subject(self, column: str | None) -> str:
+        """Return what a column's drift is drift of: ``data``, ``prediction`` or ``label``."""
+        return subject(column, self.schema)
 
 
 class IncidentKeeper:
@@ -105,12 +116,10 @@ class IncidentKeeper:
         changed = self._incidents.restate(watched.model_id, watched.version, starts, alarms)
         held = self._incidents.of_model(watched.model_id, watched.version)
         known = [_open(incident) for incident in held]
-        performance_moved = False
-        for incident, new in group(alarms, known, watched.width):
-            performance_moved |= incident.kind is Kind.PERFORMANCE
+        for incident, new in group(alarms, known, watched.width, watched.subject):
             changed.add(self._store(watched, incident, new, now))
-        if performance_moved:
-            changed |= {i.id for i in held if i.kind == Kind.DRIFT}
+        # With their labels it becomes known whether performance suffered from a drift.
+        changed |= {i.id for i in held if i.kind == Kind.DRIFT and _meets(i, starts)}
         for incident_id in sorted(changed):
             self._describe(watched, incident_id, closed)
         self._resolve(watched, watermark, now)
@@ -127,7 +136,7 @@ class IncidentKeeper:
             watched.version,
             incident.kind.value,
             severity="warning",
-            title=title(incident.kind, alarms, watched.label, watched.width),
+            title=title(incident.kind, alarms, watched.schema, watched.width),
             alarms=alarms,
             opened_at=now,
         )
@@ -150,12 +159,13 @@ class IncidentKeeper:
             severity=severity_of(
                 alarms, watched.yardstick.policies, watched.schema, evidence.severity
             ),
-            title=title(kind, alarms, watched.label, watched.width),
+            title=title(kind, alarms, watched.schema, watched.width),
             summary=evidence.summary,
             evidence={
                 **evidence.details,
                 "harm": evidence.harm,
                 "metric": metric_of(alarms[0]),
+                "subject": watched.subject(alarms[0].column),
             },
             first_window=min(a.window_start for a in alarms),
             last_window=max(a.window_start for a in alarms),
@@ -170,8 +180,14 @@ class IncidentKeeper:
     ) -> Context:
         kind = Kind(incident.kind)
         if kind is Kind.PERFORMANCE:
-            outcome = f"'{watched.label}' than predicted" if watched.label else "than predicted"
-            return Context(by_segment=self._by_segment(watched, alarms), outcome=outcome)
+            label = watched.label
+            outcome = f"'{label.name}' than predicted" if label else "than predicted"
+            numbers = watched.schema.task is Task.REGRESSION
+            return Context(
+                by_segment=self._by_segment(watched, alarms),
+                outcome=outcome,
+                unit=(label.unit if label else None) or "" if numbers else None,
+            )
         if kind is Kind.QUALITY:
             return Context(holes=find_holes(alarms, watched.yardstick, watched.rows))
         if kind is Kind.DRIFT:
@@ -181,8 +197,21 @@ class IncidentKeeper:
             bad = self._incidents.alarmed_windows(
                 watched.model_id, watched.version, Kind.PERFORMANCE.value
             )
-            return Context(impact=merged_impact(before, moved), bad_windows=bad)
+            return Context(
+                impact=merged_impact(before, moved),
+                bad_windows=bad,
+                known_windows=self._known(watched, alarms),
+            )
         return Context()
+
+    def _known(self, watched: Watched, alarms: Sequence[Alarm]) -> frozenset[datetime]:
+        """The windows of some alarms that have labels enough to judge performance."""
+        metric = performance_metric(watched.schema)
+        if metric is None:
+            return frozenset()
+        starts = {a.window_start for a in alarms}
+        table = watched.points(metric, min(starts), max(starts) + watched.width)
+        return known_windows(table) & starts
 
     def _by_segment(self, watched: Watched, alarms: Sequence[Alarm]) -> list[dict[str, Any]]:
         metric = "bias" if any(a.metric == "bias" for a in alarms) else alarms[0].metric
@@ -200,6 +229,10 @@ class IncidentKeeper:
                 self._incidents.resolve(incident.id, now)
 
 
+def _meets(incident: Incident, starts: Sequence[datetime]) -> bool:
+    return any(incident.first_window <= start <= incident.last_window for start in starts)
+
+
 def _open(incident: Incident) -> OpenIncident:
     return OpenIncident(
         incident.id,
@@ -208,4 +241,5 @@ def _open(incident: Incident) -> OpenIncident:
         incident.last_window,
         set(incident.evidence.get("columns", ())),
         incident.evidence.get("metric"),
+        incident.evidence.get("subject", "data"),
     )

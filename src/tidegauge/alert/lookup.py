@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.explain.hours import HOUR, Hole, holes
+from tidegauge.metrics.registry import Family, all_metrics
+from tidegauge.metrics.result import State
 from tidegauge.monitor.closing import ClosedWindows, Yardstick
 from tidegauge.profile import Profiler
 from tidegauge.profile.layout import Layout, to_datetime
-from tidegauge.schema import Role
+from tidegauge.schema import Role, Schema
 
 #: Brings the records of ``[start, end)``, some columns only.
 Rows = Callable[[datetime, datetime, Sequence[str]], Iterable[pa.RecordBatch]]
@@ -77,6 +79,32 @@ def find_impact(
             if abs(strongest) > abs(out.get(column, 0.0)):
                 out[column] = strongest
     return out
+
+
+def performance_metric(schema: Schema) -> str | None:
+    """Return the first performance metric that is judged for a model; None where none is."""
+    for one in all_metrics().values():
+        mine = one.within(schema)
+        if mine.family is Family.PERFORMANCE and mine.judged and mine.applies_to(None, schema.task):
+            return one.name
+    return None
+
+
+def known_windows(points: pa.Table) -> frozenset[datetime]:
+    """Return the windows in which a performance metric could be judged.
+
+    Parameters
+    ----------
+    points : pyarrow.Table
+        Its results, ``RESULT_SCHEMA``.
+    """
+    if not points.num_rows:
+        return frozenset()
+    rows = points.select(["segment", "state", "window_start"]).to_pylist()
+    told = {State.OK.value, State.ALARM.value}
+    return frozenset(
+        row["window_start"] for row in rows if row["segment"] is None and row["state"] in told
+    )
 
 
 def alarms_of(closed: ClosedWindows, width: timedelta) -> list[Alarm]:

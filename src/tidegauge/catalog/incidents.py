@@ -197,7 +197,7 @@ class Incidents:
                 if now is None:
                     session.delete(row)
                     changed.add(row.incident_id)
-                elif row.value != now.value:
+                elif any(getattr(row, name) != getattr(now, name) for name in _VALUES):
                     for name in _VALUES:
                         setattr(row, name, getattr(now, name))
                     changed.add(row.incident_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +13,19 @@ from tidegauge.monitor.statistics import MIN_RECORDS
 
 _Flags = NDArray[np.bool_]
 _Words = NDArray[np.object_]
+_SLOW = re.compile(r"slow: .*?mean of the last (\d+) windows")
+
+
+def slow_windows(reason: str | None) -> int:
+    """Return over how many windows a slow change showed; 0 where the reason is another.
+
+    Examples
+    --------
+    >>> slow_windows("slow: spread, mean of the last 7 windows 0.2 σ where 0.1 ± 0.03 σ …")
+    7
+    """
+    found = _SLOW.match(reason or "")
+    return int(found[1]) if found else 0
 
 
 def few(reason: _Words, where: _Flags, series: Series) -> None:
@@ -46,8 +61,8 @@ def moved(
     for place in zip(*np.nonzero(where), strict=True):
         name = series.linear.parts[int(part[place])]
         reason[place] = (
-            f"{name}: {_number(series, now[place])} where "
-            f"{_number(series, usual[place])} ± {_number(series, spread[place])} was expected"
+            f"{name}: {_number(series, now[place], unit=True)} where "
+            f"{_expected(series, usual[place], spread[place])} was expected"
         )
 
 
@@ -68,15 +83,23 @@ def moved_slowly(
             name = f"{series.linear.parts[int(part[place])]}, "
         reason[place] = (
             f"slow: {name}mean of the last {int(windows[place])} windows "
-            f"{_number(series, now[place])} where {_number(series, usual[place])} ± "
-            f"{_number(series, spread[place])} was expected"
+            f"{_number(series, now[place], unit=True)} where "
+            f"{_expected(series, usual[place], spread[place])} was expected"
         )
 
 
-def _number(series: Series, value: float) -> str:
-    if series.metric.scale is Scale.ARCSINE:
-        return f"{value:.1%}" if abs(value) >= 0.001 else f"{value:.2%}"
-    return f"{value:.3g}"
+def _expected(series: Series, usual: float, spread: float) -> str:
+    """Write what was expected; a value that is small beside its spread is no more than 0."""
+    near = usual if abs(usual) >= 0.05 * spread else 0.0
+    return f"{_number(series, near)} ± {_number(series, spread, unit=True)}"
+
+
+def _number(series: Series, value: float, *, unit: bool = False) -> str:
+    """Write a number; with its unit, where it is no share."""
+    own = series.metric.unit_for(series.column)
+    if series.metric.scale is Scale.ARCSINE or own == "share":
+        return f"{value:.1%}" if abs(value) >= 0.001 or value == 0 else f"{value:.2%}"
+    return f"{value:.3g} {own}" if unit and own else f"{value:.3g}"
 
 
 def _count(n: int, what: str) -> str:
