@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from harness import START, Api, records, running
 from tidegauge.monitor.document import loads_policies
 from tidegauge.schema import loads_schema
 from tidegauge.server.baselining import from_stored
+from tidegauge.server.pages.monitors import monitors_view
+from tidegauge.server.pages.window import results_of
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
 
@@ -118,6 +121,35 @@ def test_monitors_are_there_after_a_restart(tmp_path: Path) -> None:
         put(api, json=WANTED)
     with running(settings) as (address, _), httpx.Client(base_url=address) as http:
         assert Api(http, "kept").get("monitors") == {"model": "kept", **WANTED}
+
+
+def test_the_page_says_what_is_asked_and_how_to_change_it(model: Api) -> None:
+    page = f"/projects/default/models/{model.model}/monitors"
+    assert f'href="{page}"' in model.http.get(page.removesuffix("/monitors")).text
+    before = unescape(model.http.get(page).text)
+    assert "1 window with a false alarm is to be expected in 30 days." in before
+    assert "None of its own" in before and "no window is closed" in before
+    put(model, json=WANTED)
+    after = unescape(model.http.get(page).text)
+    text = f"model: {model.model}\nfalse_alarms: {{count: 2, per: 30d}}\nmonitors:\n"
+    assert "2 windows with false alarms are to be expected in 30 days." in after and text in after
+    for said in ("alarm above 0.2", "half the usual share", "Evidently's threshold", "critical"):
+        assert said in after
+    assert model.http.get("/projects/default/models/nobody/monitors").status_code == 404
+
+
+def test_the_page_tells_the_shares_of_the_budget(watched: Watched) -> None:
+    watched.set("{metric: row_count, threshold: {above: 1e6}}", "{metric: '*', columns: age}")
+    watched.add(rows_of(17, 1, 400))
+    watched.tick()
+    start = START + 16 * DAY
+    points = watched.runtime.engine.points("default", "m", start=start, end=start + DAY)
+    model = watched.runtime.get("default", "m")
+    view = monitors_view(model, results_of(points))
+    rows = {(row.column, row.metrics[0]): row for row in view.judged}
+    assert rows[None, "row_count"].share is None and rows[None, "row_count"].bounded
+    shares = [row.share for row in view.judged if row.share is not None]
+    assert len(shares) >= 2 and 0.5 < sum(shares) <= 1
 
 
 DAY = timedelta(days=1)

@@ -32,6 +32,7 @@ PAGES = [
     f"{BASE}/incidents?state=open",
     f"{BASE}/incidents/2",
     f"{BASE}/incidents/1",
+    f"{BASE}/monitors",
     f"{BASE}/windows/2026-02-05",
 ]
 
