@@ -270,18 +270,21 @@ def _ends(values: Any, edges: Any) -> tuple[Any, Any]:
 
 
 def _beside(level: float) -> Bound:
-    """Room to the ends of the bins that hold the two records beside a quantile."""
+    """Room within the bins that hold the two records beside a quantile."""
 
     def allowed(pair: Numbers | Service, exact: float) -> tuple[float, float]:
         ordered, edges = np.sort(pair.now), np.concatenate(([-np.inf], pair.edges, [np.inf]))
         rank = level * (len(ordered) - 1)
-        lower, higher = ordered[int(np.floor(rank))], ordered[int(np.ceil(rank))]
-        low = max(edges[np.searchsorted(pair.edges, lower)], ordered[0])
-        high = min(edges[np.searchsorted(pair.edges, higher) + 1], ordered[-1])
-        digits = DIGITS * pair.scale
-        return exact - low + digits, high - exact + digits
+        upper = rank - np.floor(rank)
+        below = above = DIGITS * pair.scale
+        for place, weight in ((np.floor(rank), 1 - upper), (np.ceil(rank), upper)):
+            value = ordered[int(place)]
+            code = np.searchsorted(pair.edges, value)
+            below += weight * (value - max(edges[code], ordered[0]))
+            above += weight * (min(edges[code + 1], ordered[-1]) - value)
+        return below, above
 
-    return Bound("the bins of the records beside it", allowed, _scale)
+    return Bound("width of the bins of the records beside it", allowed, _scale)
 
 
 STD = Bound("1e-9 of it, and rounding far from the baseline", _std_error, _scale)

@@ -260,13 +260,12 @@ _extreme("max", "maximum")
 
 
 def quantile(view: View, level: float | Values) -> Values:
-    """Return a quantile of a numeric column, within its bin by straight interpolation.
+    """Return a quantile of a numeric column, by straight interpolation as ``numpy.quantile``.
 
-    It lies in the bin of the record of that rank, ``level · (n − 1)`` rounded (half: the lower),
-    between its edges and within minimum and maximum; so it is at most that bin's width from that
-    record, and no farther from ``numpy.quantile``, which interpolates between the two records
-    beside the rank, than the outer edges of the bins of these two. Where the bin is a single
-    value, the record's own.
+    The two records beside the rank ``level · (n − 1)`` are each taken within their bin, the
+    records of a bin spread evenly between its edges, minimum and maximum. So the error is at most
+    the width of these bins, weighted as the records are; where they hold a single value each,
+    there is none. Outside the baseline's range one bin reaches to the minimum or maximum.
 
     Parameters
     ----------
@@ -279,23 +278,31 @@ def quantile(view: View, level: float | Values) -> Values:
     -------
     (window, segment) float64
     """
+    counts = view["counts"].astype(np.float64)
+    through = np.cumsum(counts, axis=-1)
+    rank = level * (view.present - 1)
+    lower, upper = (_record(view, counts, through, k) for k in (np.floor(rank), np.ceil(rank)))
+    out: Values = np.where(
+        view.present > 0, lower + (upper - lower) * (rank - np.floor(rank)), np.nan
+    )
+    return out
+
+
+def _record(view: View, counts: Values, through: Values, rank: Values) -> Values:
+    """Value of the record of a rank, the smallest being 0: (window, segment)."""
     bins = view.bins
     assert isinstance(bins, NumericBins)
-    counts = view["counts"].astype(np.float64)
-    n = view.present
-    before = np.cumsum(counts, axis=-1) - counts
-    target = level * (n - 1) + 0.5
-    at = np.minimum((before + counts < target[..., None]).sum(axis=-1), bins.size - 1)
+    at = np.minimum((through <= rank[..., None]).sum(axis=-1), bins.size - 1)
     held = np.take_along_axis(counts, at[..., None], axis=-1)[..., 0]
-    past = np.take_along_axis(before, at[..., None], axis=-1)[..., 0]
+    past = np.take_along_axis(through, at[..., None], axis=-1)[..., 0] - held
     low = np.maximum(np.append(-np.inf, bins.edges)[at], view["minimum"])
     high = np.minimum(np.append(bins.edges, np.inf)[at], view["maximum"])
     if bins.exact:
         inner = (at > 0) & (at < bins.size - 1)
         low = np.where(inner, high, low)
-    inside = np.clip((target - past) / np.maximum(held, 1), 0, 1)
-    out: Values = np.where(n > 0, low + (high - low) * inside, np.nan)
-    return out
+    inside = (rank + 0.5 - past) / np.maximum(held, 1)
+    value: Values = np.clip(low * (1.0 - inside) + high * inside, low, high)
+    return value
 
 
 def _quantile_metric(name: str, level: float) -> None:
@@ -304,7 +311,7 @@ def _quantile_metric(name: str, level: float) -> None:
 
     compute.__doc__ = (
         f"{level:.0%} quantile of the finite values, exact to within its bin.\n\n"
-        "The bin is the one of the record of that rank; see ``quantile``."
+        "As ``numpy.quantile``; the two records beside the rank are each within their bin."
     )
     metric(
         name,

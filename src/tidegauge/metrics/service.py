@@ -58,7 +58,7 @@ def _latency_quantile(name: str, level: float, judged: bool = False) -> None:
 
     compute.__doc__ = (
         f"{level:.0%} quantile of the latency, exact to within its bin.\n\n"
-        "The bin is the one of the record of that rank; see ``quality.quantile``."
+        "As ``numpy.quantile``; the two records beside the rank are each within their bin."
     )
     metric(
         name,
