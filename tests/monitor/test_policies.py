@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from tidegauge.errors import MonitorError, SchemaError
 from tidegauge.metrics import all_metrics, find_metric
 from tidegauge.monitor.document import (
+    KEYS,
+    THRESHOLD_KEYS,
     ModelDocument,
+    Severity,
     dump_policies,
     load_policies,
     loads_policies,
@@ -21,6 +25,7 @@ from tidegauge.monitor.document import (
 )
 from tidegauge.monitor.policy import Against, FalseAlarms, Monitor, Policies, Threshold
 from tidegauge.schema import load_schema, loads_schema
+from tidegauge.schema.document import SCHEMA_KEYS
 
 COLUMNS = """\
 model: taxi
@@ -247,3 +252,12 @@ def test_the_budget_is_shared_out_over_the_windows() -> None:
     assert budget.level(timedelta(days=1)) == pytest.approx(1 / 30)
     assert budget.level(timedelta(hours=1)) == pytest.approx(1 / 720)
     assert FalseAlarms(100, timedelta(days=1)).level(timedelta(days=1)) == 0.5
+
+
+def test_the_page_about_monitors_names_every_key_and_its_example_can_be_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "monitors.md").read_text()
+    told = set(re.findall(r"`([a-z_]+)`|\b([a-z_]+):", page))
+    words = {word for pair in told for word in pair if word}
+    assert {*KEYS, *THRESHOLD_KEYS, *Severity, *Against, "count", "per", "evidently"} <= words
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    assert len(loads_policies(example, also=SCHEMA_KEYS).monitors) == 5
