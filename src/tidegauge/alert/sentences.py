@@ -15,6 +15,8 @@ from tidegauge.schema import Role, Schema, Task
 _SUBJECTS = {Role.SCORE: "prediction", Role.PREDICTION: "prediction", Role.LABEL: "label"}
 _NAMED = 3
 
+_STALE = {"model_age": "Model", "baseline_age": "Baseline", "label_age": "Newest label"}
+
 
 def title(kind: Kind, alarms: Sequence[Alarm], schema: Schema, width: timedelta) -> str:
     """Say what an incident is in one sentence without a full stop.
@@ -46,6 +48,8 @@ def title(kind: Kind, alarms: Sequence[Alarm], schema: Schema, width: timedelta)
         return f"{listed(_ranked(alarms))} {_damage(alarms)}{when}"
     if kind is Kind.VOLUME:
         return f"{'Fewer' if direction(alarms) < 0 else 'More'} records than usual{when}"
+    if kind is Kind.STALENESS:
+        return f"{_STALE.get(alarms[0].metric, alarms[0].metric)} older than allowed{when}"
     return _service(alarms) + when
 
 

@@ -44,6 +44,7 @@ class IncidentKind(StrEnum):
     QUALITY = "quality"
     SERVICE = "service"
     VOLUME = "volume"
+    STALENESS = "staleness"
 
 
 class IncidentState(StrEnum):

@@ -18,6 +18,7 @@ from tidegauge.explain import ScoreImpact
 from tidegauge.metrics import Series, evaluate
 from tidegauge.metrics.registry import Family
 from tidegauge.metrics.result import Basis
+from tidegauge.metrics.staleness import Facts, with_facts
 from tidegauge.monitor.judge import Judged, Verdicts, judge
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.slow import Deviations, span
@@ -121,6 +122,7 @@ def close_windows(
     version: str | None,
     computed_at: datetime,
     final_before: datetime,
+    facts: Facts | None = None,
     earlier: Deviations | None = None,
     past: Past | None = None,
 ) -> ClosedWindows:
@@ -138,13 +140,15 @@ def close_windows(
     final_before : datetime
         Labels of windows that end by then are all in; later ones are partial until every
         record has its label.
+    facts : Facts, optional
+        What is known beside the records.
     earlier : Deviations, optional
         Of the windows before these, so that slow drift is seen; ``ClosedWindows`` has them.
     past : Past, optional
         Brings values of windows before these, for thresholds that are relative to one.
     """
     total = yardstick.baseline.total
-    series, verdicts = _judged(profile, yardstick, earlier)
+    series, verdicts = _judged(with_facts(profile, facts or Facts()), yardstick, earlier)
     judged = hold(verdicts.judged, yardstick.policies, profile, total, past)
     labelled = _labelled(series, profile)
     basis = _basis(profile, labelled, final_before)

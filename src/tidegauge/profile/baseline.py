@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tidegauge.errors import UnreadableSource
 from tidegauge.profile.codec import profile_from_bytes, profile_to_bytes
-from tidegauge.profile.layout import Layout, to_datetime
-from tidegauge.profile.profile import ROWS, Profile
+from tidegauge.profile.layout import Layout
+from tidegauge.profile.profile import Profile
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +44,6 @@ class Baseline:
     def total(self) -> Profile:
         """All windows merged into one."""
         return self.profile.total()
-
-    @property
-    def event_times(self) -> tuple[datetime | None, datetime | None]:
-        """First and last event time of its records; None where they have no times."""
-        arrays = self.profile[ROWS]
-        if "minimum" not in arrays or not len(arrays["minimum"]):
-            return None, None
-        low, high = float(arrays["minimum"][:, 0].min()), float(arrays["maximum"][:, 0].max())
-        return (to_datetime(int(low)), to_datetime(int(high))) if low <= high else (None, None)
 
     def to_bytes(self) -> bytes:
         """Return the baseline as one Arrow IPC stream: layout, profile and sample."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tidegauge.errors import SchemaMismatch
-from tidegauge.profile.layout import Layout
+from tidegauge.profile.layout import Layout, to_datetime
 from tidegauge.profile.sample import SAMPLE_SIZE, smallest, together
 
 Array = NDArray[Any]
@@ -67,6 +67,15 @@ class Profile:
         """Number of records: (window, segment)."""
         rows: NDArray[np.int64] = self.arrays[ROWS]["n"]
         return rows
+
+    @property
+    def event_times(self) -> tuple[datetime | None, datetime | None]:
+        """First and last event time of the records; None where they have no times."""
+        held = self.arrays[ROWS]
+        if "minimum" not in held or not len(held["minimum"]):
+            return None, None
+        low, high = float(held["minimum"][:, 0].min()), float(held["maximum"][:, 0].max())
+        return (to_datetime(int(low)), to_datetime(int(high))) if low <= high else (None, None)
 
     def __getitem__(self, group: str) -> Mapping[str, Array]:
         return self.arrays[group]

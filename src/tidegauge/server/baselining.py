@@ -253,8 +253,7 @@ def _profiled(source: Any, schema: Schema, width: timedelta | None) -> MadeBasel
     layout = survey.layout(f"b{uuid.uuid4().hex[:12]}")
     profile = profile_source(source, layout, width)
     rows = int(profile.rows[:, 0].sum())
-    baseline = Baseline(profile, datetime.now(UTC))
-    return MadeBaseline(baseline, rows, *baseline.event_times)
+    return MadeBaseline(Baseline(profile, datetime.now(UTC)), rows, *profile.event_times)
 
 
 def open_upload(path: Path, content_type: str | None) -> Upload:

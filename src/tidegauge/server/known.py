@@ -199,7 +199,7 @@ class Baselines:
         half = self._root / folder / f".{baseline.id}.part"
         half.write_bytes(baseline.to_bytes())
         half.replace(self._root / path)
-        start, end = baseline.event_times
+        start, end = baseline.profile.event_times
         with self._guard:
             row = self._catalog.baselines.add(
                 model.id,

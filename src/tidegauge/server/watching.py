@@ -34,6 +34,7 @@ from tidegauge.profile import Profile
 from tidegauge.profile.codec import profile_from_bytes, profile_to_bytes
 from tidegauge.profile.layout import to_datetime, to_micros, window_floor
 from tidegauge.profile.profile import merge_profiles
+from tidegauge.server.ages import facts_of
 from tidegauge.server.known import Model
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Progress:
         Start of the oldest window whose labels are not final.
     baseline_id : str
         The baseline that windows were closed with.
+    newest_label : datetime or None
+        Event time of the newest record with a label in any window so far.
     """
 
     first_event: datetime | None = None
@@ -73,6 +76,7 @@ class Progress:
     restated: dict[datetime, datetime] = field(default_factory=dict)
     unfinished: datetime | None = None
     baseline_id: str = ""
+    newest_label: datetime | None = None
 
     def begin_again(self) -> None:
         """Have every window closed anew, since there is another baseline."""
@@ -100,6 +104,7 @@ class Progress:
             times("restated"),
             time("unfinished"),
             str(stored.get("baseline_id", "")),
+            time("newest_label"),
         )
 
     def dump(self) -> dict[str, Any]:
@@ -117,6 +122,7 @@ class Progress:
             "restated": {k.isoformat(): v.isoformat() for k, v in self.restated.items()},
             "unfinished": text(self.unfinished),
             "baseline_id": self.baseline_id,
+            "newest_label": text(self.newest_label),
         }
 
 
@@ -304,7 +310,14 @@ class ModelWatch:
         """Judge profiles, store profiles and points in one commit each, keep the incidents."""
         model = self.model
         closed: list[tuple[str | None, ClosedWindows]] = []
-        for version, profile in profiles:
+        facts, progress.newest_label = facts_of(
+            self.runtime.catalog,
+            model,
+            self.yardstick.baseline,
+            profiles,
+            progress.newest_label,
+        )
+        for (version, profile), known in zip(profiles, facts, strict=True):
             verdict = close_windows(
                 profile,
                 self.yardstick,
@@ -312,6 +325,7 @@ class ModelWatch:
                 version=version,
                 computed_at=now,
                 final_before=self.final_before(progress),
+                facts=known,
                 earlier=self._earlier(version, starts[0]),
                 past=self._past(version, profile),
             )
