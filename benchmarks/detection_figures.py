@@ -25,6 +25,7 @@ from benchmarks.detection_runs import (
 from benchmarks.intervals import of_mean, wilson
 
 PER_CENT = "%"
+SPAN = "least – most"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Figure:
     bound: float | None
     at_least: bool = False
     beside: dict[str, str] = field(default_factory=dict)
+    interval: str = "95 %"
 
     @property
     def reached(self) -> bool | None:
@@ -105,15 +107,15 @@ def cost_figures() -> Iterator[Figure]:
     command = [sys.executable, "-m", "benchmarks.closing_cost", "--json", str(out)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     costs = [Cost(**entry) for entry in json.loads(out.read_text())]
-    part = "one window of 1M records, 50 columns, 10 segments: closed in, beyond profiling"
+    part = "closing a window of 1M records, 50 columns, 10 segments, beyond profiling them"
     for cost in costs:
         beside = {
             "profiling": f"{median(cost.profiling):.2f} s",
-            "hours of a hole": f"{median(cost.holes):.2f} s",
+            "a hole": f"{median(cost.holes):.2f} s",
         }
         name = f"after {cost.history} closed windows" if cost.history else "the first"
         low, high = min(cost.seconds), max(cost.seconds)
-        yield Figure(part, name, cost.median, low, high, "s", BOUND, beside=beside)
+        yield Figure(part, name, cost.median, low, high, "s", BOUND, False, beside, SPAN)
     first, last = costs[0], costs[-1]
     name = f"after {last.history} / the first"
-    yield Figure(part, name, last.median / first.median, None, None, "×", GROWTH)
+    yield Figure(part, name, last.median / first.median, None, None, "×", GROWTH, interval=SPAN)

@@ -19,15 +19,15 @@ from benchmarks.streams import Kind
 def tables_of(figures: Sequence[Figure]) -> Iterator[Table]:
     """The figures as a person reads them: a table for each part."""
     for part, held in groupby(figures, key=lambda f: f.part):
+        shown = list(held)
         table = Table(
             title=part, title_justify="left", title_style="bold", box=None, pad_edge=False
         )
-        table.add_column("", min_width=38, no_wrap=True)
+        table.add_column("", min_width=36, no_wrap=True)
         table.add_column("measured", min_width=8, justify="right", no_wrap=True)
-        table.add_column("95 %", min_width=13, justify="right", no_wrap=True)
+        table.add_column(shown[0].interval, min_width=13, justify="right", no_wrap=True)
         table.add_column("bound", min_width=9, justify="right", no_wrap=True)
         table.add_column("", min_width=7, no_wrap=True)
-        shown = list(held)
         for name in dict.fromkeys(name for f in shown for name in f.beside):
             table.add_column(name, justify="right", no_wrap=True)
         for f in shown:
