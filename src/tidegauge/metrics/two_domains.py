@@ -128,16 +128,24 @@ def told_apart(
 
 
 def folds(ids_x: NDArray[np.uint64], ids_y: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Return the part of each row, those of ``x`` first: one part for one id, all of one size.
+    """Return the part of each row, those of ``x`` first: one part for one id.
+
+    Ids of one side, of the other and of both are each dealt out evenly.
 
     Examples
     --------
     >>> ids = np.array([7, 3, 5], dtype=np.uint64)
     >>> folds(ids, ids[:2]).tolist()
-    [2, 0, 1, 2, 0]
+    [1, 0, 0, 1, 0]
     """
-    place = np.unique(np.concatenate((ids_x, ids_y)), return_inverse=True)[1]
-    return place.astype(np.int64) % FOLDS
+    parts = []
+    for ids, others in ((ids_x, ids_y), (ids_y, ids_x)):
+        shared = np.isin(ids, others)
+        part = np.empty(len(ids), dtype=np.int64)
+        for group in (shared, ~shared):
+            part[group] = np.unique(ids[group], return_inverse=True)[1] % FOLDS
+        parts.append(part)
+    return np.concatenate(parts)
 
 
 def _with_values(rows: Any, seen: NDArray[np.bool_]) -> Any:
