@@ -23,12 +23,13 @@ from tidegauge.engine.beside import beside
 from tidegauge.engine.source import Source
 from tidegauge.errors import BadInput, EmptyInput
 from tidegauge.metrics import Series, evaluate
-from tidegauge.metrics.registry import ALL, selected
+from tidegauge.metrics.registry import ALL, Family, selected
 from tidegauge.metrics.result import Basis
+from tidegauge.metrics.staleness import Facts, with_facts
 from tidegauge.monitor import expectations, judge, results_table
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.thresholds import hold, past_of
-from tidegauge.profile import Baseline
+from tidegauge.profile import Baseline, Profile
 from tidegauge.schema import Role, Schema
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -156,14 +157,21 @@ def compare(
         raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
-    series = evaluate(now, baseline.total, wanted)
+    series = evaluate(with_facts(now, _facts(then, now)), baseline.total, wanted)
     notes += unanswered(metrics, series)
     verdicts = judge(series, expectations(then, policies), now.windows, width, policies)
     judged = hold(verdicts.judged, policies, now, baseline.total, past_of(then, baseline.total))
     basis = np.full(now.rows.shape, Basis.FINAL.value, dtype=object)
-    table = results_table(judged, now, computed_at=moment, basis=basis)
+    by_segment = np.array([one.metric.family is not Family.STALENESS for one in series])
+    table = results_table(judged, now, computed_at=moment, basis=basis, keep=by_segment)
     sides = (source_info(first, then), source_info(second, now))
     return Report(report_data(judged, baseline, now, table, sides, moment, notes, window))
+
+
+def _facts(then: Profile, now: Profile) -> Facts:
+    """Return how far the reference's times reach, where both sides have times."""
+    timed = now.event_times[1] is not None
+    return Facts(baseline_until=then.event_times[1] if timed else None)
 
 
 def unanswered(names: Iterable[str], series: Iterable[Series]) -> list[str]:

@@ -75,7 +75,12 @@ class Profile:
         if "minimum" not in held or not len(held["minimum"]):
             return None, None
         low, high = float(held["minimum"][:, 0].min()), float(held["maximum"][:, 0].max())
-        return (to_datetime(int(low)), to_datetime(int(high))) if low <= high else (None, None)
+        if low > high:
+            return None, None
+        try:
+            return to_datetime(int(low)), to_datetime(int(high))
+        except OverflowError:  # beyond the year 9999
+            return None, None
 
     def __getitem__(self, group: str) -> Mapping[str, Array]:
         return self.arrays[group]
