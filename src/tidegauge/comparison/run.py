@@ -17,7 +17,7 @@ from tidegauge.comparison.fit import (
     schema_of,
 )
 from tidegauge.comparison.report import Report
-from tidegauge.comparison.summary import report_data, source_info
+from tidegauge.comparison.summary import report_data, source_info, without_windows
 from tidegauge.engine import open_source, profile_source, survey_source
 from tidegauge.engine.beside import beside
 from tidegauge.engine.source import Source
@@ -165,6 +165,7 @@ def compare(
     by_segment = np.array([one.metric.family is not Family.STALENESS for one in series])
     table = results_table(judged, now, computed_at=moment, basis=basis, keep=by_segment)
     sides = (source_info(first, then), source_info(second, now))
+    notes += without_windows(sides[0]) if width is None else []
     return Report(report_data(judged, baseline, now, table, sides, moment, notes, window))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tidegauge.engine.source import Source
 from tidegauge.explain import ScoreImpact
@@ -25,6 +25,18 @@ from tidegauge.report.data import ColumnReport, Histogram, ReportData, SourceInf
 from tidegauge.schema import Column, Role
 from tidegauge.version import __version__
 
+_OUTPUTS = frozenset({Role.SCORE, Role.PREDICTION, Role.LABEL})
+#: What is computed alike for numbers and words, so that columns can be ranked by it.
+_DISTANCE = "js_distance"
+_DRIFT_OF = {"score": "prediction drift", "prediction": "prediction drift", "label": "label drift"}
+#: Widths of windows to propose, where the reference covers enough of them.
+_WIDTHS = (
+    (timedelta(days=1), "1d", "day to day"),
+    (timedelta(hours=1), "1h", "hour to hour"),
+)
+_ENOUGH = 7
+_FAMILIES = {name: one.family for name, one in all_metrics().items()}
+
 
 def source_info(source: Source, profile: Profile) -> SourceInfo:
     """Return name, rows and time range of one side."""
@@ -35,6 +47,28 @@ def source_info(source: Source, profile: Profile) -> SourceInfo:
             start = to_datetime(int(held["minimum"][:, 0].min()))
             end = to_datetime(int(held["maximum"][:, 0].max()))
     return SourceInfo(source.name, int(held["n"][:, 0].sum()), start, end)
+
+
+def without_windows(reference: SourceInfo) -> list[str]:
+    """Say what a comparison without windows cannot know, where its times could tell it.
+
+    Examples
+    --------
+    >>> from datetime import timedelta, UTC
+    >>> start = datetime(2026, 1, 1, tzinfo=UTC)
+    >>> without_windows(SourceInfo("a", 9, start, start + timedelta(days=30)))[0][-40:]
+    '--window 1d tells it from the reference.'
+    """
+    if reference.start is None or reference.end is None:
+        return []
+    length = reference.end - reference.start
+    for width, name, words in _WIDTHS:
+        if length >= _ENOUGH * width:
+            return [
+                f"how much varies from {words} is unknown here, so only the noise of sampling was "
+                f"allowed for; --window {name} tells it from the reference."
+            ]
+    return []
 
 
 def report_data(
@@ -54,7 +88,7 @@ def report_data(
     )
     alarms = sum(one.alarms for one in judged)
     return ReportData(
-        verdict=verdict([column.name for column in columns], alarms, table),
+        verdict=verdict(columns, performance, alarms, table),
         alarms=alarms,
         reference=sides[0],
         current=sides[1],
@@ -89,55 +123,62 @@ def _columns(judged: Sequence[Judged], baseline: Baseline, now: Profile) -> list
 
 def _harm(column: ColumnReport) -> tuple[bool, bool, float, float]:
     """What matters most comes first: alarms, those of the model's output before its inputs."""
-    head = column.headline
-    value = 0.0 if head is None or head.value is None else head.value
-    output = column.role in (Role.SCORE, Role.PREDICTION, Role.LABEL)
+    output = column.role in _OUTPUTS
     return (
         column.alarms == 0,
         not (output and column.alarms > 0),
         -abs(column.impact or 0.0),
-        -value,
+        -(column.distance or 0.0),
     )
 
 
 def _column(
     column: Column, own: Sequence[Judged], impact: float | None, baseline: Baseline, now: Profile
 ) -> ColumnReport:
-    drift = _headline(own)
+    drift = _leading(own)
     window = 0 if drift is None else _worst(drift)
-    histogram = None
-    if column.name in now.layout.bins and "counts" in now[column.name]:
-        bars = display_bins(baseline.total, now, column.name)
-        then, then_below, then_above = bars.shares(baseline.total[column.name]["counts"][0, 0])
-        counts = now[column.name]["counts"][window, 0]
-        shares, below, above = bars.shares(counts)
-        histogram = Histogram(
-            tuple(bars.edges.tolist()),
-            bars.labels,
-            tuple(then.tolist()),
-            tuple(shares.tolist()),
-            (float(then_below), float(below)),
-            (float(then_above), float(above)),
-        )
+    results = tuple(_result(one, window, now) for one in own)
     return ColumnReport(
         name=column.name,
         type=column.type.value,
         role=column.role.value,
         unit=column.unit,
         headline=None if drift is None else _result(drift, window, now),
-        results=tuple(_result(one, window, now) for one in own),
+        results=results,
         alarms=sum(one.alarms for one in own),
         impact=impact,
-        histogram=histogram,
+        histogram=_histogram(column.name, window, baseline, now),
+        alarmed=tuple(one.series.metric.name for one in own if _alarmed(one)),
+        distance=next((one.effect for one in results if one.metric == _DISTANCE), None),
     )
 
 
-def _headline(own: Sequence[Judged]) -> Judged | None:
-    """The one on drift that a column is shown by: the first in alarm, else the first judged."""
+def _histogram(name: str, window: int, baseline: Baseline, now: Profile) -> Histogram | None:
+    if name not in now.layout.bins or "counts" not in now[name]:
+        return None
+    bars = display_bins(baseline.total, now, name)
+    then, then_below, then_above = bars.shares(baseline.total[name]["counts"][0, 0])
+    shares, below, above = bars.shares(now[name]["counts"][window, 0])
+    return Histogram(
+        tuple(bars.edges.tolist()),
+        bars.labels,
+        tuple(then.tolist()),
+        tuple(shares.tolist()),
+        (float(then_below), float(below)),
+        (float(then_above), float(above)),
+    )
+
+
+def _leading(own: Sequence[Judged]) -> Judged | None:
+    """What of a column's drift says most: the first that is an alarm, else the first of all."""
     drift = [one for one in own if one.series.metric.family is Family.DRIFT]
-    alarmed = [one for one in drift if (one.state[:, 0] == State.ALARM.value).any()]
+    alarmed = [one for one in drift if _alarmed(one)]
     judged = [one for one in drift if one.series.metric.judged]
     return next(iter((*alarmed, *judged)), None)
+
+
+def _alarmed(one: Judged) -> bool:
+    return bool((one.state[:, 0] == State.ALARM.value).any())
 
 
 def _worst(one: Judged) -> int:
@@ -181,56 +222,74 @@ def _result(one: Judged, window: int, now: Profile) -> Result:
     )
 
 
-def verdict(columns: Sequence[str], alarms: int, table: pa.Table) -> str:
-    """Say in one sentence whether anything is wrong.
-
-    Parameters
-    ----------
-    columns : sequence of str
-        In the order in which they matter.
-    alarms : int
-    table : pyarrow.Table
-        All results.
-    """
+def verdict(
+    columns: Sequence[ColumnReport], performance: Sequence[Result], alarms: int, table: pa.Table
+) -> str:
+    """Say in one sentence whether anything is wrong."""
     if alarms == 0:
-        states = zip(*(table[n].to_pylist() for n in ("state", "lower", "upper")), strict=True)
-        judged = {state for state, *band in states if state != "ok" or band != [None, None]}
-        if State.TOO_FEW.value in judged and State.OK.value not in judged:
-            return f"Too few records to tell: a window needs at least {MIN_RECORDS}."
-        return "No alarm: nothing differs from the reference beyond what is usual."
+        return _well(columns, performance, table)
     count = "1 alarm" if alarms == 1 else f"{alarms} alarms"
-    alarmed = _alarmed(table)
-    known = all_metrics()
-    worse = list(dict.fromkeys(metric for column, metric in alarmed if column is None))
-    drifts = {column for column, m in alarmed if m in known and known[m].family is Family.DRIFT}
-    damaged = {column for column, metric in alarmed if metric.endswith("_share")}
-    drifted = [name for name in columns if name in drifts]
-    broken = [name for name in columns if name in damaged]
-    other = {column for column, _ in alarmed} - drifts - damaged
-    beyond = [name for name in columns if name in other]
-    parts = []
-    if worse:
-        parts.append(f"{_list(worse)} {'is' if len(worse) == 1 else 'are'} off")
-    if drifted:
-        parts.append(f"{_quoted(drifted)} {'has' if len(drifted) == 1 else 'have'} drifted")
-    if broken:
-        parts.append(f"{_quoted(broken)} {'has' if len(broken) == 1 else 'have'} damaged values")
-    if beyond:
-        parts.append(f"{_quoted(beyond)} {'is' if len(beyond) == 1 else 'are'} out of bounds")
+    worse = [one.metric for one in performance if one.state is State.ALARM]
+    drifted = [one for one in columns if _of(one, Family.DRIFT)]
+    broken = [one for one in columns if any(m.endswith("_share") for m in one.alarmed)]
+    beyond = [one for one in columns if one.alarmed and one not in (*drifted, *broken)]
+    parts = [f"{_list(worse)} {_is(worse)} off"] if worse else []
+    parts += _drifted(drifted)
+    parts += [f"{_quoted(broken)} {_has(broken)} damaged values"] if broken else []
+    parts += [f"{_quoted(beyond)} {_is(beyond)} out of bounds"] if beyond else []
     if not parts:
         return f"{count}, in segments only: {_segments(table)}."
     return f"{count}: {'; '.join(parts)}."
 
 
-def _alarmed(table: pa.Table) -> list[tuple[str | None, str]]:
-    """Column and metric of every alarm that is not in a segment alone."""
-    alarm = pc.equal(table["state"], State.ALARM.value)
-    rows = table.filter(pc.and_(alarm, pc.is_null(table["segment"])))
-    return list(zip(rows["column"].to_pylist(), rows["metric"].to_pylist(), strict=True))
+def _is(names: Sequence[object]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
-def _quoted(names: Sequence[str]) -> str:
-    return _list([f"'{name}'" for name in names])
+def _has(names: Sequence[object]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+def _of(column: ColumnReport, family: Family) -> bool:
+    return any(_FAMILIES.get(metric) is family for metric in column.alarmed)
+
+
+def _drifted(columns: Sequence[ColumnReport]) -> list[str]:
+    """Say which columns drifted; predictions and labels are named as such, before the inputs."""
+    named: dict[str, list[ColumnReport]] = {}
+    for one in columns:
+        named.setdefault(_DRIFT_OF.get(one.role, ""), []).append(one)
+    told = [f"{what}: {_quoted(held)}" for what, held in sorted(named.items()) if what]
+    inputs = named.get("", [])
+    return told + ([f"{_quoted(inputs)} {_has(inputs)} drifted"] if inputs else [])
+
+
+def _well(columns: Sequence[ColumnReport], performance: Sequence[Result], table: pa.Table) -> str:
+    """Say that nothing is wrong, or that this cannot be told."""
+    states = zip(*(table[n].to_pylist() for n in ("state", "lower", "upper")), strict=True)
+    judged = {state for state, *band in states if state != "ok" or band != [None, None]}
+    few = [one.headline for one in columns if one.headline is not None]
+    few = [one for one in (*few, *performance) if one.state is State.TOO_FEW]
+    if State.TOO_FEW.value in judged and State.OK.value not in judged:
+        needed = _most([one.reason for one in few if one.reason])
+        what = "windows" if "window" in needed else "records"
+        needed = needed or f"a window needs at least {MIN_RECORDS}"
+        return f"Too few {what} to tell: {needed}."
+    said = "No alarm: nothing differs from the reference beyond what is usual"
+    if not few:
+        return f"{said}."
+    names = list(dict.fromkeys(one.column or one.metric for one in few))
+    needed = _most([one.reason for one in few if one.reason])
+    return f"{said}. Not judged: {_list(names)}{f' ({needed})' if needed else ''}."
+
+
+def _most(texts: Sequence[str]) -> str:
+    """The text that stands there most often."""
+    return Counter(texts).most_common(1)[0][0] if texts else ""
+
+
+def _quoted(columns: Sequence[ColumnReport]) -> str:
+    return _list([f"'{one.name}'" for one in columns])
 
 
 def _list(names: Sequence[str]) -> str:

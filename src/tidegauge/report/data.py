@@ -44,7 +44,7 @@ class ColumnReport:
     ----------
     name, type, role, unit : str
     headline : Result or None
-        Its judged drift result for the whole, all windows together (or the worst window).
+        What is judged of its drift and says most, for the whole, in its worst window.
     results : tuple of Result
         Every result for the whole (no segment); with windows, those of the worst window.
     alarms : int
@@ -53,6 +53,11 @@ class ColumnReport:
         How far this column's shift alone would move the mean score, in the score's unit;
         ``None`` where there is no score.
     histogram : Histogram or None
+    alarmed : tuple of str
+        Metrics of the whole that are an alarm in any window.
+    distance : float or None
+        How far its distribution lies from the reference's beyond what is usual, alike for
+        columns of every type.
     """
 
     name: str
@@ -64,6 +69,8 @@ class ColumnReport:
     alarms: int
     impact: float | None
     histogram: Histogram | None
+    alarmed: tuple[str, ...] = ()
+    distance: float | None = None
 
 
 @dataclass(frozen=True)

@@ -49,8 +49,7 @@ def number(value: float | None) -> str:
         return "0"
     if size < 1e-4 or size >= 1e9:
         mantissa, exponent = f"{size:.2e}".split("e")
-        mantissa = mantissa.rstrip("0").rstrip(".")
-        text = f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+        text = power(float(mantissa), int(exponent))
     elif size < 1000 and float(size).is_integer():
         text = str(int(size))
     else:
@@ -62,6 +61,17 @@ def number(value: float | None) -> str:
             text = f"{rounded:.{max(0, digits)}f}"
             text = text.rstrip("0").rstrip(".") if "." in text else text
     return f"−{text}" if value < 0 else text
+
+
+def power(mantissa: float, exponent: int) -> str:
+    """Write a number as a power of ten.
+
+    Examples
+    --------
+    >>> power(1.2, -7)
+    '1.2×10⁻⁷'
+    """
+    return f"{mantissa:g}×10{str(exponent).translate(_SUPERSCRIPT)}"
 
 
 def count(value: float | None) -> str:
