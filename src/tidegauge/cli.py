@@ -283,6 +283,35 @@ def apply(
         console.print(f"done: {changes[0].model}", soft_wrap=True)
 
 
+@app.command()
+def backtest(
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    monitors: Annotated[
+        Path | None, typer.Option(help="Try these too: budget and monitors, as YAML.")
+    ] = None,
+    server: Annotated[
+        str, typer.Option("--server", "--url", help="Address of the server.")
+    ] = "http://localhost:8420",
+    project: Annotated[str, typer.Option(help="Project of the model.")] = "default",
+    days: Annotated[
+        int, typer.Option(min=1, max=3660, help="How far back from the newest closed window.")
+    ] = 90,
+) -> None:
+    """Show what would have fired over a model's stored windows; changes nothing."""
+    from tidegauge.monitor.document import load_policies, policies_to_json
+    from tidegauge.remote import RemoteModel
+    from tidegauge.report.backtest import print_backtest
+    from tidegauge.schema import schema_from_json
+
+    with RemoteModel(server, project, model) as remote:
+        tried = [("as it is", remote.backtest(None, days))]
+        if monitors is not None:
+            schema = schema_from_json(remote.find("schema") or {})
+            policies = policies_to_json(load_policies(monitors, schema))
+            tried.append((monitors.name, remote.backtest(policies, days)))
+    print_backtest(model, tried, _console())
+
+
 @baseline_app.command("set")
 def baseline_set(
     model: Annotated[str, typer.Argument(help="Name of the model.")],

@@ -42,6 +42,13 @@ class RemoteModel:
         """Give the model its budget and monitors, as JSON."""
         self._answer("PUT", f"/models/{self.name}/monitors", json=monitors)
 
+    def backtest(self, monitors: dict[str, Any] | None, days: int) -> dict[str, Any]:
+        """Return what would have fired with these monitors, or with the model's own."""
+        more = {} if monitors is None else {"json": monitors}
+        path = f"/models/{self.name}/backtest"
+        found: dict[str, Any] = self._answer("POST", path, params={"days": days}, **more)
+        return found
+
     def find(self, what: str) -> dict[str, Any] | None:
         """Return the model's schema or monitors as JSON, or None if there is no such model."""
         answer = self._request("GET", f"/models/{self.name}/{what}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from html import unescape
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from harness import START, Api, records, running
+from rich.console import Console
 
 from tidegauge.monitor.document import loads_policies
+from tidegauge.report.backtest import print_backtest
 from tidegauge.schema import loads_schema
+from tidegauge.server.backtesting import backtest
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.pages.monitors import monitors_view
 from tidegauge.server.pages.window import results_of
@@ -259,3 +263,55 @@ def test_a_window_is_held_against_stored_ones_in_one_read(
     assert daily[17]["reason"] == "75\u202f% below Wednesday's 0.00463"
     kinds = {i.kind: i.severity for i in watched.runtime.catalog.incidents.all(project="default")}
     assert kinds["volume"] == "info"
+
+
+def test_a_backtest_finds_what_fired_and_writes_nothing(watched: Watched) -> None:
+    watched.set("{metric: psi, columns: age, threshold: {above: 0.2}}")
+    watched.add(rows_of(17, 4, 400, shift=0.8))
+    watched.tick()
+    runtime = watched.runtime
+    names = "default", "m"
+    tables = [runtime.lake.table_version(*names, kind) for kind in ("points", "profiles")]
+    found = backtest(runtime, runtime.get(*names), runtime.get(*names).policies, 3)
+    assert (found.windows, found.start) == (3, START + 17 * DAY)
+    assert found.expected_false == pytest.approx(3 / 30)
+    fired = {(one.metric, one.column): one.windows for one in found.alarms}
+    for metric in ("psi", "location_shift"):
+        stored = [p["state"] for d, p in watched.points(metric, "age").items() if d >= 17]
+        assert fired.get((metric, "age"), 0) == stored.count("alarm")
+    assert fired["psi", "age"] == found.alarmed == 3
+    assert {one.metric for one in found.alarms if one.threshold} == {"psi"}
+    calm = loads_policies("monitors: [{metric: '*', weight: 0}]")
+    assert backtest(runtime, runtime.get(*names), calm, 90).alarms == ()
+    assert [runtime.lake.table_version(*names, k) for k in ("points", "profiles")] == tables
+
+
+def test_a_backtest_needs_closed_windows_and_right_monitors(model: Api) -> None:
+    answer = model.post("backtest")
+    assert (answer.status_code, answer.json()["code"]) == (409, "nothing_closed")
+    answer = model.post("backtest", json={"monitors": [{"metric": "psj"}]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_monitor")
+    assert model.post("backtest", params={"days": 0}).status_code == 422
+    assert model.http.post("/v1/projects/default/models/nobody/backtest").status_code == 404
+
+
+def test_a_backtest_is_printed_with_what_is_and_what_would_be_side_by_side() -> None:
+    answer = {"start": "2026-01-05T00:00:00Z", "end": "2026-02-19T00:00:00Z", "windows": 45}
+    psi = {"metric": "psi", "column": "age", "windows": 20, "threshold": True}
+    rows = {"metric": "row_count", "column": None, "windows": 1, "threshold": False}
+    now = {**answer, "alarmed": 1, "expected_false": 1.5, "alarms": [rows]}
+    then = {**answer, "alarmed": 20, "expected_false": 0.3, "alarms": [psi]}
+    console = Console(width=80, record=True, file=StringIO())
+    print_backtest("churn", [("as it is", now), ("new.yaml", then)], console)
+    assert [line.rstrip() for line in console.export_text().splitlines()] == [
+        "churn: 5 Jan – 18 Feb 2026",
+        "                           as it is  new.yaml",
+        "windows                          45        45",
+        "with any alarm                    1        20",
+        "false ones to be expected       1.5       0.3",
+        "",
+        "windows with an alarm of",
+        "  psi of 'age'                    –      * 20",
+        "  row_count                       1         –",
+        "* by a threshold, which the expected false ones leave out",
+    ]

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tidegauge.errors import MonitorError, SchemaError
+from tidegauge.errors import MissingExtra, MonitorError, SchemaError
 from tidegauge.metrics.registry import Metric, all_metrics
 from tidegauge.monitor.policy import Against, FalseAlarms, Monitor, Policies, Threshold, fits
 from tidegauge.schema import Column, Schema
@@ -397,6 +397,8 @@ def _look_up(monitor: Monitor, place: Node, columns: list[Node], schema: Schema 
     if not metrics:
         hint = did_you_mean(monitor.metric, all_metrics())
         raise problem(place, f"no metric {monitor.metric!r}{hint}; docs/metrics.md lists all")
+    if monitor.metric != "*":
+        _check_extras(metrics, place)
     if columns and all(one.group for one in metrics):
         raise problem(
             columns[0], f"{monitor.metric} is of the model as a whole; leave 'columns' out"
@@ -417,6 +419,14 @@ def _look_up(monitor: Monitor, place: Node, columns: list[Node], schema: Schema 
             own = "has no task" if schema.task is None else f"is {schema.task.value}"
             raise problem(place, f"{monitor.metric} is for {_or(tasks)} models, and this one {own}")
         raise problem(place, f"the schema has no column that {monitor.metric} is for")
+
+
+def _check_extras(metrics: Iterable[Metric], place: Node) -> None:
+    try:
+        for one in metrics:
+            one.check()
+    except MissingExtra as error:
+        raise problem(place, error.message) from None
 
 
 def _watched(

@@ -19,7 +19,6 @@ from tidegauge.catalog.windows import WindowRow
 from tidegauge.lake.points import append_points
 from tidegauge.lake.profiles import ProfileRow, get_profiles, put_profiles
 from tidegauge.lake.wildcard import ANY
-from tidegauge.metrics.registry import Values
 from tidegauge.metrics.result import Basis
 from tidegauge.monitor.closing import (
     ClosedWindows,
@@ -29,13 +28,13 @@ from tidegauge.monitor.closing import (
     profile_windows,
 )
 from tidegauge.monitor.slow import Deviations, span
-from tidegauge.monitor.thresholds import Asked, Past, Place, past_of_points
 from tidegauge.profile import Profile
 from tidegauge.profile.codec import profile_from_bytes, profile_to_bytes
 from tidegauge.profile.layout import to_datetime, to_micros, window_floor
 from tidegauge.profile.profile import merge_profiles
 from tidegauge.server.ages import facts_of
 from tidegauge.server.known import Model
+from tidegauge.server.past import stored_past
 
 if TYPE_CHECKING:
     from tidegauge.server.runtime import Runtime
@@ -327,7 +326,7 @@ class ModelWatch:
                 final_before=self.final_before(progress),
                 facts=known,
                 earlier=self._earlier(version, starts[0]),
-                past=self._past(version, profile),
+                past=stored_past(self.runtime, model, version, profile.layout),
             )
             closed.append((version, verdict))
         if not closed:
@@ -365,23 +364,6 @@ class ModelWatch:
         if not rows:
             return None
         return deviations_of(self._restored(rows), yardstick)
-
-    def _past(self, version: str | None, profile: Profile) -> Past:
-        """Return what brings earlier stored results of a version, in one read."""
-
-        def past(asked: Asked) -> dict[Place, Values]:
-            first, last = (to_datetime(edge(asked.starts)) for edge in (min, max))
-            table = self.runtime.engine.points(
-                self.model.project,
-                self.model.name,
-                start=first,
-                end=last + self.model.window,
-                segment=ANY if asked.segments else None,
-                version=version,
-            )
-            return past_of_points(table, asked, profile.layout)
-
-        return past
 
     def _watched(self, version: str | None) -> Watched:
         def rows(start: datetime, end: datetime, columns: Sequence[str]) -> Any:

@@ -1,11 +1,13 @@
-"""A model's budget of false alarms and its monitors: shown, and replaced as a whole."""
+"""A model's budget of false alarms and its monitors: shown, replaced, tried on the past."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
+from tidegauge.metrics.result import plain
 from tidegauge.monitor.document import (
     Severity,
     dump_policies,
@@ -14,12 +16,14 @@ from tidegauge.monitor.document import (
     policies_to_json,
 )
 from tidegauge.monitor.policy import Against, Policies
+from tidegauge.schema import Schema
+from tidegauge.server.backtesting import Backtest, backtest
 from tidegauge.server.bodies import read_body, unpacked
 from tidegauge.server.parameters import ModelName, ProjectName, RuntimeOf, json_answer, problems
 from tidegauge.server.routes.models import read_document
 from tidegauge.server.runtime import Runtime
 
-router = APIRouter(prefix="/v1/projects/{project}/models/{model}/monitors", tags=["models"])
+router = APIRouter(prefix="/v1/projects/{project}/models/{model}", tags=["models"])
 
 _LARGEST = 1 << 20
 _EXAMPLE: dict[str, Any] = {
@@ -69,10 +73,14 @@ _SCHEMA: dict[str, Any] = {
         "monitors": {"type": "array", "items": _MONITOR},
     },
 }
+_CONTENT: dict[str, Any] = {
+    "application/json": {"schema": _SCHEMA, "example": _EXAMPLE},
+    "application/yaml": {"schema": {"type": "string"}},
+}
 
 
 @router.get(
-    "",
+    "/monitors",
     summary="Show a model's monitors",
     operation_id="get_monitors",
     response_class=Response,
@@ -89,7 +97,7 @@ def get_monitors(
 
 
 @router.put(
-    "",
+    "/monitors",
     summary="Set a model's monitors",
     operation_id="put_monitors",
     response_class=Response,
@@ -97,15 +105,7 @@ def get_monitors(
         200: {"description": "the budget and monitors as they are now"},
         **problems(400, 404, 413, 415, 422),
     },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {"schema": _SCHEMA, "example": _EXAMPLE},
-                "application/yaml": {"schema": {"type": "string"}},
-            },
-        }
-    },
+    openapi_extra={"requestBody": {"required": True, "content": _CONTENT}},
 )
 async def put_monitors(
     request: Request, project: ProjectName, model: ModelName, runtime: RuntimeOf
@@ -126,14 +126,69 @@ async def put_monitors(
     return json_answer({"model": model, **policies_to_json(policies)})
 
 
+@router.post(
+    "/backtest",
+    summary="Try monitors on the past",
+    operation_id="backtest",
+    response_class=Response,
+    responses={
+        200: {"description": "what would have fired"},
+        **problems(400, 404, 409, 413, 415, 422),
+    },
+    openapi_extra={"requestBody": {"required": False, "content": _CONTENT}},
+)
+async def post_backtest(
+    request: Request,
+    project: ProjectName,
+    model: ModelName,
+    runtime: RuntimeOf,
+    days: Annotated[
+        int, Query(ge=1, le=3660, description="How far back from the newest closed window.")
+    ] = 90,
+) -> Response:
+    """Which alarms there would have been over the stored windows; nothing is changed.
+
+    With the monitors of the body, or with the model's own where it is empty.
+    """
+    with runtime.intake.admit() as take:
+        body = await read_body(request, _LARGEST, take)
+        headers = request.headers
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(
+            runtime.heavy_workers,
+            _backtest,
+            *(runtime, project, model, days, body),
+            *(headers.get("content-type"), headers.get("content-encoding")),
+        )
+    told = {name: plain(value) for name, value in vars(found).items()}
+    return json_answer({"model": model, **told, "alarms": [vars(one) for one in found.alarms]})
+
+
 def _put(
     runtime: Runtime, project: str, model: str, body: bytes, kind: str | None, encoding: str | None
 ) -> Policies:
-    schema = runtime.get(project, model).schema
-    policies = read_document(
+    policies = _read(runtime.get(project, model).schema, body, kind, encoding)
+    return runtime.put_policies(project, model, policies).policies
+
+
+def _backtest(
+    runtime: Runtime,
+    project: str,
+    model: str,
+    days: int,
+    body: bytes,
+    kind: str | None,
+    encoding: str | None,
+) -> Backtest:
+    known = runtime.get(project, model)
+    policies = _read(known.schema, body, kind, encoding) if body.strip() else known.policies
+    return backtest(runtime, known, policies, days)
+
+
+def _read(schema: Schema, body: bytes, kind: str | None, encoding: str | None) -> Policies:
+    return read_document(
         unpacked(body, encoding, _LARGEST),
         kind,
         lambda text: loads_policies(text, "body", schema, also=("model",)),
         lambda data: policies_from_json(data, schema, "body"),
     )
-    return runtime.put_policies(project, model, policies).policies
