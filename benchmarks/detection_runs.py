@@ -136,7 +136,7 @@ def run_month(kind: Kind, baseline_windows: int, month: int) -> MonthResult:
         if power not in asked:
             continue
         change = one.stream.pick(power.what, power.size, ramp=power.ramp)
-        after = one.alarms(one.changed(change, power.within))
+        after = one.alarms_only(one.changed(change, power.within))
         first = [a.window + 1 for a in after]
         own = [a.window + 1 for a in after if a.column == change.column]
         found[at] = Found(change.column, min(own, default=None), min(first, default=None))
