@@ -28,6 +28,7 @@ _DAMAGE = {
     "unseen_share": "unseen",
     "type_error_share": "of a wrong type",
     "infinite_share": "infinite",
+    "dimension_error_share": "of another size",
 }
 
 

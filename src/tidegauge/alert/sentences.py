@@ -144,6 +144,8 @@ def _damage(alarms: Sequence[Alarm]) -> str:
         return "has values of a wrong type" if one else "have values of a wrong type"
     if metrics == {"infinite_share"}:
         return "has infinite values" if one else "have infinite values"
+    if metrics == {"dimension_error_share"}:
+        return "has vectors of another size" if one else "have vectors of another size"
     return "has damaged values" if one else "have damaged values"
 
 

@@ -22,7 +22,7 @@ def overall_state(data: ReportData) -> str:
     if data.alarms > 0:
         return "alarm"
     judged = [one.headline.state for one in data.columns if one.headline]
-    judged += [one.state for one in data.performance]
+    judged += [one.state for one in data.performance if not was_asked_for(one)]
     return "ok" if State.OK in judged else "too_few"
 
 
@@ -34,3 +34,9 @@ def of_family(data: ReportData, family: Family) -> list[Result]:
         for one in data.performance
         if (known[one.metric].family if one.metric in known else Family.PERFORMANCE) is family
     ]
+
+
+def was_asked_for(result: Result) -> bool:
+    """Whether a result is there only since somebody asked for its metric by name."""
+    known = all_metrics().get(result.metric)
+    return known is not None and known.asked
