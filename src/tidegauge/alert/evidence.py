@@ -274,6 +274,8 @@ def _shift(alarms: Sequence[Alarm]) -> str:
 def _quality(
     alarms: Sequence[Alarm], columns: Sequence[str], context: Context, details: dict[str, Any]
 ) -> Evidence:
+    if not alarms[0].metric.endswith("_share"):
+        return _measured(alarms, details)
     worst = max(alarms, key=lambda a: a.value or 0.0)
     affected = round((worst.value or 0.0) * worst.n_current)
     holes: dict[tuple[datetime, datetime, tuple[str, ...]], list[str]] = defaultdict(list)
@@ -304,6 +306,17 @@ def _quality(
         summary += f" {when}"
     severity = "warning" if (worst.value or 0.0) - usual >= _GRAVE else "info"
     return Evidence(severity, float(affected), summary, details)
+
+
+def _measured(alarms: Sequence[Alarm], details: dict[str, Any]) -> Evidence:
+    """Evidence of a quantity that a monitor watches, such as a column's mean."""
+    worst = max(alarms, key=lambda a: abs(a.effect or 0.0))
+    details |= {"hours": [], "harm_text": ""}
+    why = f" ({worst.reason})" if worst.reason else ""
+    expected = "" if worst.expected is None else f", expected {_number(worst.expected)}"
+    summary = f"'{worst.column}': {worst.metric} {_number(worst.value)}{expected}, on "
+    summary += f"{worst.window_start:%-d %b}{why}."
+    return Evidence("warning", abs(worst.effect or 0.0), summary, details)
 
 
 def _hours(hours: Sequence[Mapping[str, Any]]) -> str:

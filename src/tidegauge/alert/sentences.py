@@ -146,6 +146,9 @@ def _damage(alarms: Sequence[Alarm]) -> str:
         return "has infinite values" if one else "have infinite values"
     if metrics == {"dimension_error_share"}:
         return "has vectors of another size" if one else "have vectors of another size"
+    watched = [name for name in metrics if not name.endswith("_share")]
+    if watched:
+        return f"{'has its' if one else 'have their'} {watched[0]} out of bounds"
     return "has damaged values" if one else "have damaged values"
 
 

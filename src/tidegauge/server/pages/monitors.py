@@ -49,6 +49,8 @@ class Judged:
         The worst of its results.
     bounded : bool
         Whether by thresholds alone.
+    reason : str
+        Why there is too little to tell, if so.
     """
 
     column: str | None
@@ -56,6 +58,7 @@ class Judged:
     share: float | None
     state: str
     bounded: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,4 +187,5 @@ def _row(column: str | None, members: Sequence[Result], level: float) -> Judged:
         max(levels) / level if levels else None,
         worst,
         any(one.lower is not None or one.upper is not None for one in members) and not levels,
+        next((one.reason for one in members if one.reason and worst == "too_few"), ""),
     )
