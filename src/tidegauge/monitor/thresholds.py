@@ -21,6 +21,7 @@ from tidegauge.metrics import evaluate, find_metric
 from tidegauge.metrics.evaluate import Series
 from tidegauge.metrics.registry import Direction, Values
 from tidegauge.metrics.result import State
+from tidegauge.metrics.staleness import FACTS
 from tidegauge.monitor.judge import Judged
 from tidegauge.monitor.policy import Against, Policies, Threshold
 from tidegauge.monitor.statistics import MIN_RECORDS
@@ -36,6 +37,8 @@ _BITS = EVIDENTLY / np.sqrt(np.log(2))
 #: Evidently's least standard deviation.
 _LEAST = 0.001
 _WEEK = timedelta(weeks=1)
+#: Groups whose values are what they are, however few records there were.
+_NOT_OF_RECORDS = frozenset({ROWS, FACTS})
 _THIN = "\u202f"
 
 #: A value's metric, column ("" for the model's own) and start of the window in µs.
@@ -235,7 +238,7 @@ def _bounded(
     if not threshold.segments:
         asked[:, 1:] = False
     few = np.zeros(asked.shape, dtype=np.bool_) if unknown is None else unknown.copy()
-    if series.metric.group != ROWS:
+    if series.metric.group not in _NOT_OF_RECORDS:
         few |= series.n_current < MIN_RECORDS
     outside = (series.value > high) | (series.value < low)
     verdict = np.where(outside, State.ALARM.value, State.OK.value).astype(object)

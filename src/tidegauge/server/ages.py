@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,12 +14,15 @@ from tidegauge.profile import Baseline, Profile
 from tidegauge.profile.layout import to_datetime, to_micros
 from tidegauge.server.known import Model
 
+if TYPE_CHECKING:
+    from tidegauge.server.runtime import Runtime
+
 #: The profiles of some windows, by version.
 Profiles = Sequence[tuple[str | None, Profile]]
 
 
 def facts_of(
-    catalog: Catalog,
+    runtime: Runtime,
     model: Model,
     baseline: Baseline,
     profiles: Profiles,
@@ -31,28 +35,21 @@ def facts_of(
 
     Parameters
     ----------
-    catalog : Catalog
+    runtime : Runtime
     model : Model
     baseline : Baseline
     profiles : sequence of (version, Profile)
     newest_label : datetime or None
         Event time of the newest record with a label in any window so far.
     """
-    since = _first_seen(catalog, model, profiles)
+    since = _first_seen(runtime.catalog, model, profiles)
     until, newest = _newest_labels(profiles, newest_label)
-    starts = [int(start) for _, profile in profiles for start in profile.windows]
-    closed = set()
-    if starts:
-        begin, end = to_datetime(min(starts)), to_datetime(max(starts)) + model.window
-        rows = catalog.windows.between(model.id, begin, end)
-        closed = {(row.version, to_micros(row.start)) for row in rows}
+    before = _labels_then(runtime, model, sorted(until))
+    made = baseline.profile.event_times[1] or baseline.created_at
     facts = []
     for version, profile in profiles:
-        labels = [
-            np.nan if (version, start) in closed else until[start]
-            for start in profile.windows.tolist()
-        ]
-        made = baseline.profile.event_times[1] or baseline.created_at
+        starts = profile.windows.tolist()
+        labels = [before.get((version, start), until[start]) for start in starts]
         facts.append(Facts(since.get(version), made, np.array(labels, dtype=np.float64)))
     return facts, newest
 
@@ -68,6 +65,29 @@ def _first_seen(catalog: Catalog, model: Model, profiles: Profiles) -> dict[str 
     if fresh:
         catalog.models.saw_versions(model.id, fresh)
     return {**{version: first for version, (first, _) in fresh.items()}, **since}
+
+
+def _labels_then(
+    runtime: Runtime, model: Model, starts: Sequence[int]
+) -> dict[tuple[str | None, int], float]:
+    """Return, for the windows that were closed before, the newest label as it was stored then.
+
+    By version and start; NaN where no label was known.
+    """
+    if not starts:
+        return {}
+    begin, end = to_datetime(starts[0]), to_datetime(starts[-1]) + model.window
+    rows = runtime.catalog.windows.between(model.id, begin, end)
+    held = {(row.version, to_micros(row.start)): np.nan for row in rows}
+    if held:
+        points = runtime.engine.points(
+            model.project, model.name, start=begin, end=end, metric="label_age"
+        )
+        for row in points.to_pylist():
+            place = row["version"], to_micros(row["window_start"])
+            if place in held:
+                held[place] = to_micros(row["window_end"]) - round(row["value"] * 1e6)
+    return held
 
 
 def _newest_labels(

@@ -57,6 +57,18 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
         "1 where that value is outside of what is expected, else 0.",
         ("project", "model", "version", "metric", "column", "segment"),
     ),
+    "tidegauge_model_age_seconds": (
+        "From the version's first record to the end of the newest closed window.",
+        ("project", "model", "version"),
+    ),
+    "tidegauge_baseline_age_seconds": (
+        "From the baseline's last record to the end of the newest closed window.",
+        ("project", "model", "version"),
+    ),
+    "tidegauge_label_age_seconds": (
+        "From the newest record with a label to the end of the newest closed window.",
+        ("project", "model", "version"),
+    ),
     "tidegauge_window_end_seconds": (
         "End of the newest closed window, in Unix seconds.",
         ("project", "model", "version"),

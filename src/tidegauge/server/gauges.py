@@ -19,6 +19,8 @@ from tidegauge.server.shown import UNRESOLVED
 if TYPE_CHECKING:
     from tidegauge.server.runtime import Runtime
 
+#: Gauges of ages, by metric.
+AGES = {name: f"tidegauge_{name}_seconds" for name in ("model_age", "baseline_age", "label_age")}
 #: For how long the values of models are kept; a scrape costs nothing within it.
 FRESH_SECONDS = 10.0
 
@@ -94,9 +96,11 @@ class ModelGauges:
 def _values(model: Model, rows: list[dict[str, Any]], closed: datetime) -> Iterator[Value]:
     versions = set()
     for row in rows:
+        version = row["version"] or ""
+        if row["metric"] in AGES and row["value"] is not None:
+            yield Value(AGES[row["metric"]], (model.project, model.name, version), row["value"])
         if row["value"] is None or not _judged(row["metric"]):
             continue
-        version = row["version"] or ""
         versions.add(version)
         labels = model.project, model.name, version, row["metric"], row["column"] or "", ""
         yield Value("tidegauge_metric_value", labels, row["value"])

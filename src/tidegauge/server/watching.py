@@ -310,7 +310,7 @@ class ModelWatch:
         model = self.model
         closed: list[tuple[str | None, ClosedWindows]] = []
         facts, progress.newest_label = facts_of(
-            self.runtime.catalog,
+            self.runtime,
             model,
             self.yardstick.baseline,
             profiles,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tidegauge.metrics.registry import Family, Metric, Scale, all_metrics
 from tidegauge.metrics.result import Result
 from tidegauge.profile.layout import to_datetime
 from tidegauge.report.charts import Count, Lane, Spec, alarm_counts, timeline
-from tidegauge.report.format import plural, share
+from tidegauge.report.format import ago, instant, plural, share
 from tidegauge.schema import Role
 from tidegauge.server.pages.book import Chapter
 from tidegauge.server.pages.history import History
@@ -38,6 +38,8 @@ QUESTIONS = {
     "mae": "mean error",
     "row_count": "records in each window",
 }
+#: What is how old, in words.
+AGES = {"model_age": "version {},", "baseline_age": "baseline", "label_age": "newest label"}
 #: What stands at the value axis, where the metric's name is too long for a low chart.
 AXES = {
     "row_count": "records",
@@ -94,6 +96,8 @@ class ModelView:
     columns : tuple of ColumnGroup
     segments : SegmentView or None
     versions : tuple of (name, first window)
+    ages : str
+        How old version, baseline and newest label are at the end of the newest window.
     """
 
     verdict: Verdict
@@ -106,6 +110,7 @@ class ModelView:
     columns: tuple[ColumnGroup, ...]
     segments: SegmentView | None
     versions: tuple[tuple[str | None, datetime], ...]
+    ages: str
 
 
 def model_view(history: History, by_segment: Chapter | None) -> ModelView:
@@ -133,7 +138,24 @@ def model_view(history: History, by_segment: Chapter | None) -> ModelView:
         tuple(column_groups(history)),
         segments,
         tuple((name, to_datetime(start)) for name, start in history.versions),
+        ages_of(history),
     )
+
+
+def ages_of(history: History) -> str:
+    """Return, in words, what was how old at the end of the newest window; "" if nothing is told."""
+    lines = [(what, line) for metric, what in AGES.items() if len(line := history.line(metric))]
+    if not lines:
+        return ""
+    newest = max(int(line.starts[-1]) for _, line in lines)
+    told, end = [], to_datetime(newest)
+    for what, line in lines:
+        last = line.last()
+        if last is not None and last.window_end is not None and int(line.starts[-1]) == newest:
+            name, end = history.chapter.versions[int(line.versions[-1])], last.window_end
+            since = end - timedelta(seconds=last.value or 0.0)
+            told.append(f"{what.format(name or 'model')} {ago(since, end).replace('ago', 'old')}")
+    return f"as of {instant(end)}: {' · '.join(told)}"
 
 
 def _shown(history: History) -> list[Incident]:
