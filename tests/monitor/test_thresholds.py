@@ -93,6 +93,7 @@ def test_a_window_is_held_against_the_one_a_week_earlier() -> None:
     policies = monitors("{metric: row_count, threshold: {change: 0.3, against: same_weekday}}")
     rows = results(tg.compare(then, now, window="1d", monitors=policies), "row_count")
     assert states(rows) == ["ok", "alarm", *["ok"] * 6, "alarm"]
+    assert rows[0]["reason"] == "the same as last Monday's 100"
     assert rows[1]["reason"] == f"40{THIN}% below last Tuesday's 100"
     assert rows[8]["reason"] == f"50{THIN}% below last Tuesday's 60"
 

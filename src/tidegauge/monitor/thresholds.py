@@ -218,8 +218,11 @@ def _relative(one: Judged, threshold: Threshold, before: Values, profile: Profil
         if then == 0:
             return "0 as before" if value[w, s] == 0 else f"no share can be taken of {told}"
         share = (float(value[w, s]) - then) / abs(then)
+        if share == 0:
+            return f"the same as {told}"
+        size = "less than 1%" if abs(share) < 0.01 else f"{abs(share):.0%}"
         word = "above" if share > 0 else "below"
-        return f"{abs(share):.0%}".replace("%", f"{_THIN}%") + f" {word} {told}"
+        return f"{size} {word} {told}".replace("%", f"{_THIN}%", 1)
 
     return _bounded(one, threshold, low, high, reason, unknown)
 
