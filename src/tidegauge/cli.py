@@ -82,6 +82,9 @@ def compare(
         Path | None, typer.Option(help="Budget of false alarms and monitors, as YAML.")
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show the arithmetic of every alarm.")
+    ] = False,
 ) -> None:
     """Compare records with a reference. Exit code 0: no alarm, 1: alarm, 2: bad input."""
     from tidegauge.comparison import compare as run
@@ -107,7 +110,7 @@ def compare(
     if json_file is not None:
         report.save_json(json_file)
     console = _console(quiet)
-    print_report(report.data, console)
+    print_report(report.data, console, verbose=verbose)
     for target in (html, json_file):
         if target is not None:
             console.print(f"written: {target}", soft_wrap=True)

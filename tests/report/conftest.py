@@ -71,7 +71,7 @@ def numeric_column(
     then, now = bell(30, centre, width), bell(30, centre + shift, width)
     gap = max(abs(a - b) for a, b in zip(_running(then), _running(now), strict=True))
     histogram = Histogram(edges, (), then, now, (0.0, 0.004), (0.001, 0.0))
-    return _column(rng, name, "numeric", unit, "ks", gap, histogram, **about)
+    return _column(rng, name, "numeric", unit, gap, histogram, **about)
 
 
 def word_column(
@@ -83,7 +83,7 @@ def word_column(
     now = tuple(x * (1 - shift) + (shift if at == 0 else 0) for at, x in enumerate(then))
     distance = sum(abs(a - b) for a, b in zip(then, now, strict=True)) / 2
     histogram = Histogram((), tuple(labels), then, now)
-    return _column(rng, name, "categorical", None, "total_variation", distance, histogram, **about)
+    return _column(rng, name, "categorical", None, distance, histogram, **about)
 
 
 def _running(shares: Sequence[float]) -> list[float]:
@@ -99,7 +99,6 @@ def _column(
     name: str,
     kind: str,
     unit: str | None,
-    judged: str,
     value: float,
     histogram: Histogram,
     *,
@@ -111,16 +110,33 @@ def _column(
     few = n < 100
     state = State.TOO_FEW if few else State.ALARM if value > 0.05 else State.OK
     about = {"column": name, "n_reference": 80_789, "n_current": n, "computed_at": NOW}
-    headline = Result(
-        judged, value=value, expected=0.008, upper=0.05, p_value=math.exp(-80 * value),
-        effect=value - 0.008, state=state, direction="lower_is_better", **about,
-    )  # fmt: skip
+    about |= {"state": state}
+    chance = {"p_value": math.exp(-160 * value), "level": 4e-4}
+    if few:
+        chance = {"reason": f"{100 - n} more records needed"}
+    if kind == "numeric":
+        headline = Result(
+            "location_shift", value=3 * value, unit="σ", expected=0.02, lower=-0.11, upper=0.15,
+            effect=3 * value - 0.02, spread=0.041, direction="neither", **chance, **about,
+        )  # fmt: skip
+    else:
+        reason = None
+        if state is State.ALARM:
+            first = (histogram.labels[0], histogram.current[0], histogram.reference[0])
+            reason = "{}: {:.1%} where {:.1%} ± 0.7% was expected".format(*first)
+        headline = Result(
+            "total_variation", value=value, unit="share", expected=0.008, upper=0.05,
+            effect=value - 0.008, spread=0.007, direction="lower_is_better",
+            **{"reason": reason, **chance}, **about,
+        )  # fmt: skip
+    about |= {"state": State.OK}
     shown = [
         headline,
         Result(
             "missing_share", value=missing, unit="share", expected=0.002, upper=0.012,
             p_value=0.4 if missing < 0.01 else 1e-9, effect=missing - 0.002,
-            state=State.ALARM if missing > 0.012 else State.OK, **about,
+            spread=0.0024, level=4e-4,
+            **{**about, "state": State.ALARM if missing > 0.012 else State.OK},
         ),
         Result("psi", value=value**2 * 6, p_value=None, **about),
         Result("js_distance", value=value / 2, **about),
@@ -128,6 +144,7 @@ def _column(
         Result("kl_divergence", value=value**2 * 3, unit="nats", **about),
     ]  # fmt: skip
     if kind == "numeric":
+        shown.append(Result("ks", value=value, **about))
         middle = sum(histogram.edges) / len(histogram.edges)
         shown += [
             Result("wasserstein", value=value * 12.3, unit=unit, **about),
@@ -146,7 +163,20 @@ def _column(
             Result("distinct_count", value=float(len(histogram.labels)), unit="values", **about),
         ]
     alarms = sum(result.state is State.ALARM for result in shown)
-    return ColumnReport(name, kind, role, unit, headline, tuple(shown), alarms, impact, histogram)
+    alarmed = tuple(result.metric for result in shown if result.state is State.ALARM)
+    return ColumnReport(
+        name,
+        kind,
+        role,
+        unit,
+        headline,
+        tuple(shown),
+        alarms,
+        impact,
+        histogram,
+        alarmed,
+        value / 2,
+    )
 
 
 def performance(bad: bool = True) -> tuple[Result, ...]:
@@ -156,7 +186,8 @@ def performance(bad: bool = True) -> tuple[Result, ...]:
     state = State.ALARM if bad else State.OK
     return (
         Result("roc_auc", value=0.716 if bad else 0.783, expected=0.781, lower=0.762,
-               effect=-0.065, p_value=1e-8, state=state, **higher),
+               effect=-0.065, p_value=1e-8 if bad else 0.6, spread=0.0071, level=0.0038,
+               state=state, **higher),
         Result("log_loss", value=0.561 if bad else 0.442, expected=0.441, upper=0.468,
                state=state, direction="lower_is_better", **about),
         Result("calibration_error", value=0.093 if bad else 0.011, unit="share", expected=0.012,

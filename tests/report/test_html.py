@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -146,11 +147,41 @@ def test_drift_that_hardly_moves_the_score_is_called_so(pages: dict[str, str]) -
     assert named == ["wind_speed", "wind_gust", "precip"]
 
 
+def test_an_alarm_shows_its_arithmetic_and_effect_sizes_beside(pages: dict[str, str]) -> None:
+    row = pages["realistic"].split('data-name="temp"')[1].split("</details>")[0]
+    row = row.replace("\u202f", " ")
+    assert "2.2 σ above expected" in row
+    assert "ks 0.739 · psi 3.27 · wasserstein 9.09 °F" in row
+    assert (
+        "2.22 σ; expected 0.02 ± 0.041 σ; p &lt; 1×10⁻⁵⁰, below its share of the budget, 4×10⁻⁴"
+        in row
+    )
+    word = pages["realistic"].split('data-name="carrier"')[1].split("</details>")[0]
+    assert "UA: 48.5 % where 26.4 % ± 0.7 % was expected" in word.replace("\u202f", " ")
+
+
+def test_what_has_too_few_records_says_how_many_more(pages: dict[str, str]) -> None:
+    part = pages["realistic"].split('id="columns-few"')[1].split('id="columns-quiet"')[0]
+    assert part.count("69 more records needed") >= 2
+
+
+def test_predictions_and_labels_that_drifted_have_a_section_of_their_own(
+    comparisons: Comparisons,
+) -> None:
+    data = comparisons["realistic"]()
+    first, second, *rest = data.columns
+    roles = (replace(first, role="label"), replace(second, role="score", results=first.results))
+    page = render_report(replace(data, columns=(*roles, *rest)))
+    part = page.split('id="columns-output"')[1].split('id="columns-')[0]
+    assert "Prediction and label drift" in part
+    assert {"label drift", "prediction drift"} <= set(re.findall(r"· (\w+ drift)", part))
+
+
 def test_every_metric_that_is_named_is_explained(pages: dict[str, str]) -> None:
     page = Page(pages["realistic"])
     linked = {v for tag, a, v in page.attributes if tag == "a" and a == "href" and "#m-" in v}
     ids = {f"#{v}" for _, a, v in page.attributes if a == "id"}
-    assert {"#m-ks", "#m-roc_auc", "#m-missing_share"} <= linked <= ids
+    assert {"#m-ks", "#m-location_shift", "#m-roc_auc", "#m-missing_share"} <= linked <= ids
 
 
 def test_estimated_and_partial_performance_is_drawn_apart(pages: dict[str, str]) -> None:

@@ -45,10 +45,20 @@ def test_the_verdict_is_the_first_line(comparisons: Comparisons) -> None:
 
 def test_what_alarms_is_listed_and_what_is_quiet_counted(comparisons: Comparisons) -> None:
     text = printed(comparisons["realistic"]())
-    assert re.search(r"▲ temp +ks +0\.739 +≤ 0\.05 +0\u202f% +\+0\.041", text)
+    assert re.search(r"▲ temp +2\.2\u202fσ above expected +0\u202f% +\+0\.041", text)
+    assert re.search(r"▲ carrier +UA: 48\.5\u202f% where 26\.4\u202f% ±", text)
     assert re.search(r"▲ wind_speed .* no harm", text)
-    assert re.search(r"◌ pressure .* too few", text)
+    assert re.search(r"◌ pressure +69 more records needed .* too few", text)
     assert "… and 45 more, quiet" in text
+
+
+def test_the_arithmetic_of_every_alarm_is_there_for_who_asks(comparisons: Comparisons) -> None:
+    out = io.StringIO()
+    print_report(comparisons["realistic"](), Console(file=out, width=200), verbose=True)
+    text = out.getvalue().replace("\u202f", " ")
+    assert "dewp missing_share: 8.3 %; expected 0.2 ± 0.24 %; p = 1×10⁻⁹, below its share" in text
+    assert "carrier total_variation: 22.1 % (0.8 % is usual); UA: 48.5 % where 26.4 % ±" in text
+    assert "arithmetic" not in printed(comparisons["realistic"]())
 
 
 def test_a_long_list_is_cut_and_says_so(comparisons: Comparisons) -> None:

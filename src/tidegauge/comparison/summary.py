@@ -35,7 +35,6 @@ _WIDTHS = (
     (timedelta(hours=1), "1h", "hour to hour"),
 )
 _ENOUGH = 7
-_FAMILIES = {name: one.family for name, one in all_metrics().items()}
 
 
 def source_info(source: Source, profile: Profile) -> SourceInfo:
@@ -251,7 +250,8 @@ def _has(names: Sequence[object]) -> str:
 
 
 def _of(column: ColumnReport, family: Family) -> bool:
-    return any(_FAMILIES.get(metric) is family for metric in column.alarmed)
+    metrics = all_metrics()
+    return any(name in metrics and metrics[name].family is family for name in column.alarmed)
 
 
 def _drifted(columns: Sequence[ColumnReport]) -> list[str]:

@@ -20,13 +20,11 @@ from tidegauge.report.format import (
     duration,
     known,
     number,
-    power,
+    p_value,
     quantity,
     share,
 )
 
-#: Below this a p-value is as good as none.
-_NEVER = 1e-50
 #: How large a change is, for people: shown beside what is judged.
 _SIZES = ("ks", "psi", "wasserstein", "total_variation", "js_distance")
 _MOST_SIZES = 3
@@ -106,24 +104,6 @@ def _rounded(value: float, digits: int) -> str:
     return f"−{text}" if whole < 0 else text
 
 
-def chance(p: float | None) -> str:
-    """Write a p-value to two digits.
-
-    Examples
-    --------
-    >>> chance(0.0341), chance(3.2e-9), chance(1e-80), chance(1.0)
-    ('0.034', '3.2×10⁻⁹', '<\u202f1×10⁻⁵⁰', '1')
-    """
-    if not known(p):
-        return NONE
-    if p < _NEVER:
-        return f"<{THIN}{power(1.0, -50)}"
-    if p >= 0.001:
-        return f"{p:.2g}"
-    mantissa, exponent = f"{p:.1e}".split("e")
-    return power(float(mantissa), int(exponent))
-
-
 def why(result: Result) -> str:
     """Return a result's reason as it is written here; nothing where the numbers say all.
 
@@ -139,11 +119,12 @@ def why(result: Result) -> str:
 def _chance(result: Result) -> str:
     p, level = result.p_value, result.level
     assert p is not None and level is not None
+    said = p_value(p) if p_value(p).startswith("<") else f"= {p_value(p)}"
     if p > level:
-        return f"p = {chance(p)}, above its share of the budget, {chance(level)}"
+        return f"p {said}, above its share of the budget, {p_value(level)}"
     if result.state is State.ALARM:
-        return f"p = {chance(p)}, below its share of the budget, {chance(level)}"
-    return f"p = {chance(p)}; its column's share of the budget is {chance(level)}"
+        return f"p {said}, below its share of the budget, {p_value(level)}"
+    return f"p {said}; its column's share of the budget is {p_value(level)}"
 
 
 def _replaces(result: Result) -> bool:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from tidegauge.metrics.registry import all_metrics
-from tidegauge.report import charts, format
+from tidegauge.report import arithmetic, charts, format
 from tidegauge.report.assets import packed_charts, script, style_sheet
 from tidegauge.report.states import look_of, shown_state
 
@@ -53,6 +53,12 @@ def environment(*folders: Path) -> Environment:
         interval=format.interval,
         span=format.span,
         ago=format.ago,
+        arithmetic=arithmetic.arithmetic,
+        usual=arithmetic.expected,
+        shift=arithmetic.shift,
+        sizes=arithmetic.sizes,
+        sortable=sortable,
+        why=arithmetic.why,
         look=look_of,
         shown_state=shown_state,
         script_json=script_json,
@@ -80,6 +86,17 @@ def explain(metric: str) -> str:
     """
     found = all_metrics().get(metric)
     return found.summary if found else ""
+
+
+def sortable(value: float | None) -> str:
+    """Write a number as tables sort by it; nothing where there is none.
+
+    Examples
+    --------
+    >>> sortable(0.22090815400318248), sortable(None)
+    ('0.220908', '')
+    """
+    return f"{value:.6g}" if format.known(value) else ""
 
 
 def script_json(value: Any) -> Markup:

@@ -16,6 +16,8 @@ THIN = "\u202f"
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _COUNTED = frozenset({"rows", "values", "records", "windows", "labels", "requests"})
+#: Below this a p-value is as good as none.
+_NEVER = 1e-50
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -158,16 +160,21 @@ def signed(value: float | None, unit: str | None = None) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """Write a p-value.
+    """Write a p-value to two digits.
 
     Examples
     --------
-    >>> p_value(0.0000012), p_value(0.0341), p_value(None)
-    ('<\u202f0.001', '0.034', '—')
+    >>> p_value(0.0341), p_value(3.2e-9), p_value(1e-80), p_value(None)
+    ('0.034', '3.2×10⁻⁹', '<\u202f1×10⁻⁵⁰', '—')
     """
     if not known(value):
         return NONE
-    return f"<{THIN}0.001" if value < 0.001 else f"{value:.3f}"
+    if value < _NEVER:
+        return f"<{THIN}{power(1.0, -50)}"
+    if value >= 0.001:
+        return f"{value:.2g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return power(float(mantissa), int(exponent))
 
 
 def plural(amount: int, one: str, many: str | None = None) -> str:

@@ -20,13 +20,14 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from tidegauge.metrics.result import Result
+from tidegauge.metrics.result import Result, State
+from tidegauge.report.arithmetic import arithmetic, expected, shift, why
 from tidegauge.report.data import ColumnReport, ReportData, SourceInfo
 from tidegauge.report.format import (
     count,
     interval,
     known,
-    number,
+    p_value,
     plural,
     quantity,
     share,
@@ -41,7 +42,7 @@ from tidegauge.report.sections.columns import (
     leading,
     state_of,
 )
-from tidegauge.report.sections.overall import overall_state
+from tidegauge.report.sections.overall import overall_state, was_asked_for
 from tidegauge.report.sections.tables import as_results, segment_name, worst
 from tidegauge.report.states import look_of, shown_state
 
@@ -50,11 +51,12 @@ _MOST_WORST = 5
 _MOST_MODEL = 8
 _WIDE = 100
 _MOST_CELL = 24
+_MOST_WORDS = 32
 #: Colours of the tones; a console without colour shows shape and word alone.
 _STYLES = {"alarm": "bold red", "warning": "yellow", "unknown": "blue", "": "default"}
 
 
-def print_report(data: ReportData, console: Console) -> None:
+def print_report(data: ReportData, console: Console, *, verbose: bool = False) -> None:
     """Print a comparison: the verdict, the sides, performance, the columns that matter, notes.
 
     Parameters
@@ -62,6 +64,8 @@ def print_report(data: ReportData, console: Console) -> None:
     data : ReportData
     console : rich.console.Console
         Its width and colours decide how much is shown; 80 columns are enough.
+    verbose : bool
+        Show the arithmetic of every alarm of the whole too.
     """
     console.print()
     console.print(_verdict(data))
@@ -76,6 +80,9 @@ def print_report(data: ReportData, console: Console) -> None:
         if left:
             console.print(Text(f"    … and {_rest(data, left)}", style="dim"))
     _worst(data, console)
+    _asked(data, console)
+    if verbose:
+        _sums(data, console)
     for note in data.notes:
         console.print(Padding(Text(f"note: {note}", style="dim"), (0, 0, 0, 2)))
     console.print()
@@ -149,10 +156,27 @@ def _named(state: str, name: str) -> Text:
     return Text.assemble("  ", shape, " ", name)
 
 
+def _asked(data: ReportData, console: Console) -> None:
+    """Print the metrics that somebody asked for by name, the least likely by chance first."""
+    listed = [*data.performance, *(one for column in data.columns for one in column.results)]
+    found = [one for one in listed if was_asked_for(one)]
+    if not found:
+        return
+    found.sort(key=lambda one: one.p_value if known(one.p_value) else 2.0)
+    rows: list[list[Text | str]] = [
+        [_named("shown", one.column or "(model)"), one.metric, _value(one), p_value(one.p_value)]
+        for one in found[:_MOST_COLUMNS]
+    ]
+    console.print()
+    console.print(table(["    asked for", "metric", ">value", ">p"], rows))
+    if len(found) > len(rows):
+        console.print(Text(f"    … and {len(found) - len(rows)} more", style="dim"))
+
+
 def _performance(results: Sequence[Result], width: int) -> Table:
     wide = width >= _WIDE
     rows: list[list[Text | str]] = []
-    listed = judged_first(results)
+    listed = judged_first([one for one in results if not was_asked_for(one)])
     for result in listed[: max(_MOST_MODEL, sum(shown_state(one) != "shown" for one in listed))]:
         expected = result.expected
         row: list[Text | str] = [
@@ -189,25 +213,60 @@ def _columns(data: ReportData, width: int) -> Table:
     for column in _shown(data):
         head = leading(column) or Result("")
         state = state_of(column)
-        row: list[Text | str] = [
-            _named(state, column.name),
-            head.metric,
-            _value(head),
-            _band(head),
-        ]
-        row += [number(head.expected), count(head.n_current)] if wide else []
+        row: list[Text | str] = [_named(state, column.name), _moved(head, wide=wide)]
         row += [_missing(column), signed(column.impact) if known(column.impact) else ""]
+        row += [*_effects(column), count(head.n_current)] if wide else []
         rows.append([*row, _remark(column, state, harmless)])
-    headings = ["    column", "drift", ">value", "band"]
-    headings += [">expected", ">n"] if wide else []
-    return table([*headings, ">missing", ">on score", ""], rows)
+    headings = ["    column", "how it moved", ">missing", ">on score"]
+    headings += [">ks or tv", ">psi", ">n"] if wide else []
+    return table([*headings, ""], rows)
+
+
+def _moved(head: Result, *, wide: bool) -> Text:
+    tone = look_of(shown_state(head)).tone
+    if head.state is State.TOO_FEW:
+        said = why(head) or "too few records"
+    elif wide and known(head.spread) and not head.reason:
+        said = f"{signed(head.value, head.unit)}, expected {expected(head)}"
+    else:
+        said = shift(head)
+    if not wide and cell_len(said) > _MOST_WORDS:
+        said = f"{said[: _MOST_WORDS - 1].rstrip()}…"
+    return Text(said, style=_STYLES[tone] if tone else "")
+
+
+def _effects(column: ColumnReport) -> list[str]:
+    """The distances that people know: Kolmogorov–Smirnov or total variation, and PSI."""
+    found = {one.metric: one for one in column.results}
+    gap = found.get("ks") or found.get("total_variation")
+    return [_amount(one.value, one.unit) if one else "" for one in (gap, found.get("psi"))]
+
+
+def _sums(data: ReportData, console: Console) -> None:
+    """Print the arithmetic of every alarm of the whole."""
+    listed = [one for column in data.columns for one in column.results]
+    alarms = [one for one in (*data.performance, *listed) if one.state is State.ALARM]
+    if not alarms:
+        return
+    console.print()
+    console.print(Text("    arithmetic", style="dim"))
+    for one in alarms:
+        name = f"{one.column} {one.metric}" if one.column else one.metric
+        when = f" ({interval(one.window_start, one.window_end)})" if one.window_start else ""
+        said = Text.assemble(
+            mark("alarm", word=False), f" {name}{when}: ", (arithmetic(one), "dim")
+        )
+        console.print(Padding(said, (0, 0, 0, 2)))
 
 
 def _remark(column: ColumnReport, state: str, harmless: float | None) -> str:
     if elsewhere(column):
         return "in parts"
-    if group_of(column, harmless) == "drift":
+    group = group_of(column, harmless)
+    if group == "drift":
         return "no harm"
+    if group == "output":
+        return "label drift" if column.role == "label" else "prediction drift"
     return "too few" if state == "too_few" else ""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from markupsafe import Markup
 
-from tidegauge.metrics.registry import Family, all_metrics
+from tidegauge.metrics.registry import Direction, Family, all_metrics
 from tidegauge.metrics.result import Result, State
 from tidegauge.report.charts import (
     Spec,
@@ -24,7 +24,7 @@ from tidegauge.report.sections.tracks import Key, Track, moment, tracks
 from tidegauge.report.states import shown_state
 
 #: Windows drawn in full, over all columns: beyond it a column keeps its sparkline.
-_MOST_POINTS = 2400
+_MOST_POINTS = 2000
 #: Below this share of the score's spread a shift is said to do no harm.
 _HARDLY = 0.01
 #: What stands for that spread where it is not known, for scores of 0–1.
@@ -46,9 +46,13 @@ class ColumnRow:
         What the row shows.
     elsewhere : str
         Says that it alarms, where what the row shows does not.
+    drift : str
+        What its drift is called where it is no input that drifted.
     missing : Result or None
     results : sequence of Result
         All about the column, the judged ones first.
+    alarms : sequence of Result
+        Those of the results that are an alarm.
     picture, trend : Markup
         Inline SVG: the two distributions, and the headline over windows.
     outside : str
@@ -62,8 +66,10 @@ class ColumnRow:
     state: str
     head: Result | None
     elsewhere: str
+    drift: str
     missing: Result | None
     results: Sequence[Result]
+    alarms: Sequence[Result]
     picture: Markup
     trend: Markup
     outside: str
@@ -79,7 +85,7 @@ class ColumnGroup:
     Parameters
     ----------
     key : str
-        ``harm``, ``drift`` (without harm), ``few`` or ``quiet``.
+        ``output``, ``harm``, ``drift`` (without harm), ``few`` or ``quiet``.
     state : str
         ``alarm``, ``too_few`` or ``ok``.
     title, about : str
@@ -93,7 +99,18 @@ class ColumnGroup:
     rows: tuple[ColumnRow, ...]
 
 
+_DRIFT_OF = {
+    "score": "prediction drift",
+    "prediction": "prediction drift",
+    "label": "label drift",
+}
 _GROUPS = (
+    (
+        "output",
+        "alarm",
+        "Prediction and label drift",
+        "What the model says, and what came true, is not as it was.",
+    ),
     ("harm", "alarm", "Alarms", "What matters most first. A row opens to its distributions."),
     ("drift", "alarm", "Drift without harm", "It moved, but this alone hardly moves the score."),
     ("few", "too_few", "Too few to judge", "Not a pass: there are too few records to say."),
@@ -133,6 +150,8 @@ def group_of(column: ColumnReport, harmless: float | None = None) -> str:
         See :func:`harmless_below`.
     """
     state = state_of(column)
+    if state == "alarm" and column.role in _DRIFT_OF and _drifted(column):
+        return "output"
     if state == "alarm":
         return "drift" if _only_drifted(column, harmless) else "harm"
     return "few" if state == "too_few" else "quiet"
@@ -142,6 +161,11 @@ def _only_drifted(column: ColumnReport, harmless: float | None) -> bool:
     """Whether all that a column did is to drift, and the score hardly moves with it."""
     if harmless is None or column.impact is None or not abs(column.impact) < harmless:
         return False
+    return _drifted(column)
+
+
+def _drifted(column: ColumnReport) -> bool:
+    """Whether a column alarms for drift, and for nothing else."""
     metrics = all_metrics()
     alarms = [one.metric for one in column.results if one.state is State.ALARM]
     if not alarms:
@@ -154,7 +178,7 @@ def leading(column: ColumnReport) -> Result | None:
 
     Examples
     --------
-    >>> quiet, loud = Result("ks"), Result("missing_share", state=State.ALARM)
+    >>> quiet, loud = Result("location_shift"), Result("missing_share", state=State.ALARM)
     >>> leading(ColumnReport("a", "numeric", "feature", None, quiet, (quiet, loud), 1, None, None))
     Result(metric='missing_share', ...)
     """
@@ -193,11 +217,11 @@ def column_groups(data: ReportData, of_whole: pa.Table) -> list[ColumnGroup]:
     budget = _MOST_POINTS
     rows: dict[str, list[ColumnRow]] = {key: [] for key, *_ in _GROUPS}
     grouped = [(group_of(column, harmless), at, column) for at, column in enumerate(data.columns)]
-    for group, at, column in sorted(grouped, key=lambda one: one[0] != "harm"):
+    for group, at, column in sorted(grouped, key=lambda one: one[0] not in ("output", "harm")):
         head = leading(column)
         track = over.get((column.name, head.metric)) if head else None
         cost = len(track.starts) * 2 if track else 0
-        full = track is not None and cost <= budget and group in ("harm", "drift")
+        full = track is not None and cost <= budget and group in ("output", "harm", "drift")
         budget -= cost if full else 0
         rows[group].append(_row(at, column, track, over, full=full))
     return [
@@ -224,15 +248,18 @@ def _row(
     *,
     full: bool,
 ) -> ColumnRow:
+    head = leading(column)
     drifted = column.headline is not None and column.headline.state is State.ALARM
     key = f"c{at}"
     return ColumnRow(
         key=key,
         column=column,
         state=state_of(column),
-        head=leading(column),
+        head=head,
         elsewhere=elsewhere(column),
+        drift=_DRIFT_OF.get(column.role, "") if drifted else "",
         results=judged_first(column.results),
+        alarms=[one for one in column.results if one.state is State.ALARM],
         missing=next((one for one in column.results if one.metric == "missing_share"), None),
         picture=Markup(
             outline(
@@ -245,7 +272,12 @@ def _row(
         trend=_trend(column, track),
         outside=_outside(column),
         chart=_chart(column, alarm=drifted),
-        over_time=timeline(track.results(), title=track.metric, zero=True)
+        over_time=timeline(
+            track.results(head.unit if head else None),
+            title=track.metric,
+            unit=head.unit if head else None,
+            zero=not signed(track.metric),
+        )
         if track and full
         else None,
         spread=_spread(column, over) if full else None,
@@ -302,6 +334,12 @@ def _outside(column: ColumnReport) -> str:
         if max(then, now) > 0:
             said.append(f"{side} the drawn range: {share(then)} of reference, {share(now)} now.")
     return " ".join(said)
+
+
+def signed(metric: str) -> bool:
+    """Whether a metric may lie below nought, so that its axis does not begin there."""
+    found = all_metrics().get(metric)
+    return found is not None and found.direction is Direction.NEITHER
 
 
 def metric_names(data: ReportData) -> list[str]:

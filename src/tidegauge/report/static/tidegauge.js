@@ -321,7 +321,8 @@
   /* Tables: sorting and filtering. */
   const cellValue = (row, at) => {
     const cell = row.cells[at];
-    return cell?.dataset.v ?? cell?.textContent.trim() ?? "";
+    const text = cell?.dataset.v ?? cell?.textContent.trim() ?? "";
+    return text === "—" ? "" : text;
   };
   function compare(a, b) {
     if (a === "" || b === "") return a === b ? 0 : a === "" ? 1 : -1;
