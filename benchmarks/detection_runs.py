@@ -5,12 +5,14 @@ The figures made of them stand in `detection.py`.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 
 from benchmarks.detection_month import Alarm, Month
 from benchmarks.streams import Kind, Stream, What
@@ -163,7 +165,10 @@ def run_months(
     """Run months of these kinds, in so many processes; with one, in this one."""
     wanted = months_of(kinds, months)
     results = []
-    with ProcessPoolExecutor(processes) if processes > 1 else nullcontext() as pool:
+    # The processes are busy enough; each keeps to one thread.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    fresh = get_context("spawn")
+    with ProcessPoolExecutor(processes, fresh) if processes > 1 else nullcontext() as pool:
         each = map if pool is None else partial(pool.map, chunksize=4)
         for result in each(run_month, *zip(*wanted, strict=True)):
             results.append(result)

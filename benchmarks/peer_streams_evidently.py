@@ -2,7 +2,9 @@
 
 `python benchmarks/peer_streams_evidently.py OUT.json FOLDER…`, in Evidently's own environment,
 started by `peers_detection.py`, which tells what is in a folder. The preset keeps its defaults: a
-window is alarmed when any column has drifted; a dataset drifts when half of its columns have.
+window is alarmed when any column has drifted; a dataset drifts when half of its columns have. Only
+the preset's count of drifted columns is run, which takes a quarter of the time; that it is the same
+is held against the whole preset on one window.
 """
 
 import json
@@ -11,23 +13,31 @@ from pathlib import Path
 
 import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 from evidently import DataDefinition, Dataset, Report  # type: ignore[import-not-found, unused-ignore]
+from evidently.metrics import DriftedColumnsCount  # type: ignore[import-not-found, unused-ignore]
 from evidently.presets import DataDriftPreset  # type: ignore[import-not-found, unused-ignore]
 
+DRIFT_SHARE = DataDriftPreset().drift_share
 
-def drifted(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[bool, bool]:
-    """Whether any column has drifted, and whether the dataset has."""
+
+def counted(current: pd.DataFrame, reference: pd.DataFrame, metric: object) -> tuple[float, float]:
+    """How many columns have drifted, and what share of them."""
     held = current.drop(columns="timestamp")
     columns = DataDefinition(
         numerical_columns=list(held.select_dtypes("number").columns),
         categorical_columns=list(held.select_dtypes("object").columns),
     )
-    preset = DataDriftPreset()
-    report = Report([preset]).run(
+    report = Report([metric]).run(
         Dataset.from_pandas(held, data_definition=columns),
         Dataset.from_pandas(reference[list(held)], data_definition=columns),
     )
-    counted = report.dict()["metrics"][0]["value"]
-    return counted["count"] >= 1, counted["share"] >= preset.drift_share
+    value = report.dict()["metrics"][0]["value"]
+    return value["count"], value["share"]
+
+
+def drifted(current: pd.DataFrame, reference: pd.DataFrame) -> tuple[bool, bool]:
+    """Whether any column has drifted, and whether the dataset has."""
+    count, share = counted(current, reference, DriftedColumnsCount())
+    return count >= 1, share >= DRIFT_SHARE
 
 
 def days(frame: pd.DataFrame) -> list[pd.DataFrame]:
@@ -41,6 +51,9 @@ def main(out: str, *folders: str) -> None:
     for folder in map(Path, folders):
         reference = pd.read_parquet(folder / "baseline.parquet")
         watched = days(pd.read_parquet(folder / "watched.parquet"))
+        if not months:
+            whole = counted(watched[0], reference, DataDriftPreset())
+            assert whole == counted(watched[0], reference, DriftedColumnsCount())
         found = [drifted(window, reference) for window in watched]
         changes = {
             path.stem: any(drifted(day, reference)[0] for day in days(pd.read_parquet(path)))
