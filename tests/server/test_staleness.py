@@ -242,6 +242,7 @@ def test_an_age_above_its_threshold_is_an_incident(small: Small) -> None:
     assert incident.kind == "staleness"
     assert incident.title.startswith("Newest label older than allowed")
     assert (incident.first_window, incident.severity) == (START + 3 * DAY, "warning")
+    assert incident.summary.startswith("label_age 3.58 days on 8 Jan (fixed threshold")
     small.label(80)
     small.look()
     (still,) = small.runtime.catalog.incidents.all(project="default", model="small")

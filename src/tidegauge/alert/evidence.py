@@ -30,6 +30,8 @@ _DAMAGE = {
     "infinite_share": "infinite",
     "dimension_error_share": "of another size",
 }
+#: In seconds.
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def _told(one: Alarm) -> str:
     day = f"{one.window_start:%-d %b}"
     if slow_windows(one.reason):
         return f"{one.metric} {one.reason}{place} (seen on {day})"
+    if one.expected is None and one.reason:
+        return f"{one.metric} {_value(one)}{place} on {day} ({one.reason})"
     return f"{one.metric} {_value(one)}{place} on {day}, expected {_usual(one)}"
 
 
@@ -338,5 +342,7 @@ def _number(value: float | None, unit: str | None = None) -> str:
         return "–"
     if unit == "share":
         return f"{value:.1%}"
+    if unit == "s" and abs(value) >= _DAY:
+        return f"{value / _DAY:.3g} days"
     text = f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.3g}"
     return f"{text} {unit}" if unit and unit not in ("rows", "values") else text
