@@ -224,7 +224,8 @@ def std(current: View, reference: View) -> Values:
     values have left it. With the mean d deviations from there and D from zero, the relative error
     of the variance is some 1e-16 (1 + d² + d D) (n times that at worst): nine digits up to about
     d = 1,000. Where sums cancel altogether, the value is held to what minimum, maximum and mean
-    allow. Source: Bhatia and Davis (2000).
+    allow. Of values beyond 1e-150 and 1e150 no double holds the squares. Source: Bhatia and Davis
+    (2000).
     """
     bins = current.bins
     assert isinstance(bins, NumericBins)
