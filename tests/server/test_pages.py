@@ -238,7 +238,7 @@ def test_an_incident_shows_why_and_its_rows(http: httpx.Client) -> None:
     assert "What explains it" in seen.text and "By region" in seen.text
     table = html[html.index("By region") :]
     assert table.index(">west<") < table.index(">north<")
-    assert "What else happened then" in seen.text and "'gone' drifted" in seen.text
+    assert "What else happened then" in seen.text and "Label drift: 'gone' moved" in seen.text
     records = next(link for link in seen.links if "/records?" in link)
     assert len(http.get(records).json()["records"]) == 100
     assert f"{BASE}/windows/2026-02-04" in html

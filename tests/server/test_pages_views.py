@@ -82,7 +82,7 @@ def line(
     floats = np.full((len(FLOATS), n), np.nan)
     floats[0] = values
     floats[5] = values
-    return Line("ks", "amount", None, None, ints, floats)
+    return Line("location_shift", "amount", None, None, ints, floats, np.full(n, None, object))
 
 
 # Lines

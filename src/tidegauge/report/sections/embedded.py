@@ -12,7 +12,7 @@ from tidegauge.report.charts.spec import rounded
 from tidegauge.report.format import count, plural
 from tidegauge.report.sections.tables import in_state, worst
 
-_MOST = 1250
+_MOST = 1000
 _DIGITS = 6
 
 

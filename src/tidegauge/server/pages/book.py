@@ -22,7 +22,7 @@ from tidegauge.lake.tables import Lake, last_date
 from tidegauge.lake.wildcard import ANY
 from tidegauge.metrics.result import Basis, State
 from tidegauge.server.known import Model
-from tidegauge.server.pages.lines import BASES, FLOATS, INTS, STATES, Floats, Ints, Line
+from tidegauge.server.pages.lines import BASES, FLOATS, INTS, STATES, Floats, Ints, Line, Texts
 
 #: Metric, column and segment; None for the model as a whole, for no segment.
 Key = tuple[str, str | None, str | None]
@@ -66,7 +66,7 @@ class Month:
     ----------
     places : mapping of Key to (first, last)
     units : mapping of Key to str
-    ints, floats : (6, result)
+    ints, floats, reasons : (…, result)
         As those of a :class:`Line`.
     versions : tuple of str or None
     """
@@ -75,16 +75,18 @@ class Month:
     units: Mapping[Key, str | None]
     ints: Ints
     floats: Floats
+    reasons: Texts
     versions: tuple[str | None, ...]
 
     @property
     def nbytes(self) -> int:
         """Memory, nearly."""
-        return self.ints.nbytes + self.floats.nbytes + 400 * len(self.places)
+        return self.ints.nbytes + self.floats.nbytes + self.reasons.nbytes + 400 * len(self.places)
 
 
 _NO_INTS: Ints = np.empty((len(INTS), 0), np.int64)
 _NO_FLOATS: Floats = np.empty((len(FLOATS), 0))
+_NO_TEXTS: Texts = np.empty(0, dtype=object)
 
 
 class Chapter:
@@ -117,13 +119,14 @@ class Chapter:
         key = metric, column, segment
         parts = [(m, slice(*m.places[key])) for m in self._months if key in m.places]
         if not parts:
-            return Line(metric, column, segment, None, _NO_INTS, _NO_FLOATS)
+            return Line(metric, column, segment, None, _NO_INTS, _NO_FLOATS, _NO_TEXTS)
         ints = np.concatenate([month.ints[:, part] for month, part in parts], axis=1)
         floats = np.concatenate([month.floats[:, part] for month, part in parts], axis=1)
+        reasons = np.concatenate([month.reasons[part] for month, part in parts])
         if len(self.versions) > 1:
             recoded = [self._codes[id(month)][month.ints[-1, part]] for month, part in parts]
             ints[-1] = np.concatenate(recoded)
-        return Line(metric, column, segment, parts[-1][0].units[key], ints, floats)
+        return Line(metric, column, segment, parts[-1][0].units[key], ints, floats, reasons)
 
 
 _Held = tuple[tuple[str, ...], Month]
@@ -187,7 +190,7 @@ class Book:
 
 def _month_of(table: pa.Table) -> Month:
     if not table.num_rows:
-        return Month({}, {}, _NO_INTS, _NO_FLOATS, ())
+        return Month({}, {}, _NO_INTS, _NO_FLOATS, _NO_TEXTS, ())
     codes, words = {}, {}
     for name in (*_TEXT, "version", "unit", "state", "basis"):
         codes[name], words[name] = _coded(table[name])
@@ -218,7 +221,9 @@ def _month_of(table: pa.Table) -> Month:
         places[metric, column, segment] = first, last
         units[metric, column, segment] = words["unit"][codes["unit"][at]]
     names = tuple(words["version"][code] for code in versions)
-    return Month(places, units, ints[:, order], floats[:, order], names)
+    code, texts = _coded(table["reason"])
+    reasons = np.array(texts, dtype=object)[code]
+    return Month(places, units, ints[:, order], floats[:, order], reasons[order], names)
 
 
 def _coded(column: pa.ChunkedArray[Any]) -> tuple[Ints, list[Any]]:

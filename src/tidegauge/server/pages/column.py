@@ -10,12 +10,14 @@ import numpy as np
 
 from tidegauge.catalog.tables import Incident
 from tidegauge.metrics.registry import Family, all_metrics
-from tidegauge.metrics.result import Result
+from tidegauge.metrics.result import Result, State
 from tidegauge.profile.layout import to_datetime, to_micros
+from tidegauge.report.arithmetic import shift, why
 from tidegauge.report.charts import Spec, distribution, quantile_ribbon, timeline
 from tidegauge.report.data import Histogram
-from tidegauge.report.format import interval, number, plural, quantity, share
-from tidegauge.schema import Column, ColumnType
+from tidegauge.report.format import interval, plural, quantity, share
+from tidegauge.report.sections.columns import signed
+from tidegauge.schema import Column, ColumnType, Role
 from tidegauge.server.pages.asked import read_time
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
@@ -27,7 +29,20 @@ ALL = "all"
 _LEVELS = ("p05", "p25", "median", "p75", "p95")
 _ALWAYS = ("missing_share",)
 _OTHERS = ("unseen_share", "type_error_share", "out_of_range_share")
+_LOST = {"missing_share": "was missing", "unseen_share": "had unseen values"}
 _HEIGHT, _LANE = 150, 80
+#: What the drift of a column is called that is no input.
+DRIFT_OF = {
+    Role.SCORE: "Prediction drift",
+    Role.PREDICTION: "Prediction drift",
+    Role.LABEL: "Label drift",
+}
+#: What each judged metric of drift is about, in words.
+ABOUT = {
+    "location_shift": "how far the values moved, in standard deviations of the baseline",
+    "shape_shift": "how far their spread, asymmetry and tails changed",
+    "total_variation": "share of records that changed their value",
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,8 @@ class ColumnView:
     lanes : tuple of Drawn
     results : tuple of Result
         All metrics in the chosen window, those judged first.
+    sums : tuple of Result
+        Those of which the arithmetic is told: the alarms, else the headline.
     incidents : sequence of Incident
         Those of the range that hold the column.
     impact : float or None
@@ -84,6 +101,7 @@ class ColumnView:
     chosen: Chosen | None
     lanes: tuple[Drawn, ...]
     results: tuple[Result, ...]
+    sums: tuple[Result, ...]
     incidents: Sequence[Incident]
     impact: float | None
 
@@ -97,29 +115,32 @@ def column_view(history: History, name: str) -> ColumnView:
         if held == name and segment == history.asked.segment_json
     }
     lines = {metric: line for metric, line in lines.items() if len(line)}
-    drift = _judged_drift(lines)
+    drift, drifts = history.drift.get(name), history.drifts.get(name, [])
     chosen = chosen_window(history, drift or next(iter(lines.values()), None))
     incidents = [one for one in history.within if name in one.evidence.get("columns", ())]
     impacts = [one.evidence.get("impact", {}).get(name) for one in incidents]
     known = [float(moved) for moved in impacts if moved is not None]
+    results = _results(lines, chosen)
+    headline = _headline(results, drifts)
+    alarms = [one for one in results if one.state is State.ALARM]
     return ColumnView(
         column,
-        _verdict(name, drift, lines, incidents),
-        None if drift is None or chosen is None else drift.at(chosen.start),
+        _verdict(column, drift, lines, incidents),
+        headline,
         chosen,
-        tuple(_lanes(history, column, drift, lines)),
-        _results(lines, chosen),
+        tuple(_lanes(history, column, drifts, lines)),
+        results,
+        tuple(alarms or ([headline] if headline else [])),
         incidents,
         max(known, key=abs, default=None),
     )
 
 
-def _judged_drift(lines: dict[str, Line]) -> Line | None:
-    known = all_metrics()
-    for name, line in lines.items():
-        if name in known and known[name].family is Family.DRIFT and known[name].judged:
-            return line
-    return None
+def _headline(results: Sequence[Result], drifts: Sequence[Line]) -> Result | None:
+    """Return what is judged of the drift and says most: the first in alarm, else the first."""
+    names = [line.metric for line in drifts]
+    found = [one for name in names for one in results if one.metric == name]
+    return next((one for one in found if one.state is State.ALARM), found[0] if found else None)
 
 
 def chosen_window(history: History, line: Line | None) -> Chosen | None:
@@ -152,47 +173,60 @@ def _micros(text: str) -> int:
 
 
 def _verdict(
-    name: str, drift: Line | None, lines: dict[str, Line], incidents: Sequence[Incident]
+    column: Column, drift: Line | None, lines: dict[str, Line], incidents: Sequence[Incident]
 ) -> Verdict:
     severities = {one.severity for one in incidents}
     state = "alarm" if "critical" in severities else "warning" if "warning" in severities else "ok"
-    lost = [line for metric, line in lines.items() if line.alarms.any() and line is not drift]
+    known, name = all_metrics(), column.name
+    lost = [
+        line
+        for metric, line in lines.items()
+        if line.alarms.any() and not (metric in known and known[metric].family is Family.DRIFT)
+    ]
     told = []
     if drift is not None and drift.alarms.any():
-        told.append(f"drifted in {int(drift.alarms.sum())} of {plural(len(drift), 'window')}")
+        moved = "drifted" if column.role not in DRIFT_OF else "moved"
+        told.append(f"{moved} in {int(drift.alarms.sum())} of {plural(len(drift), 'window')}")
     for line in lost:
         worst = line.worst()
-        what = {"missing_share": "was missing", "unseen_share": "had unseen values"}
         value = quantity(float(line.value[worst]), line.unit) if worst is not None else ""
-        told.append(f"{what.get(line.metric, line.metric + ' was off')} (up to {value})")
+        told.append(f"{_LOST.get(line.metric, line.metric + ' was off')} (up to {value})")
+    newest = drift.last() if drift is not None else None
     if not told:
         if drift is None and not lines:
             return Verdict("too_few", f"{name} has no results in this range.")
+        if drift is not None and not drift.judged.any() and newest is not None:
+            needed = why(newest) or "too few records"
+            return Verdict("too_few", f"{name} could not be judged in this range: {needed}.")
         return Verdict(state, f"{name} kept to its baseline.")
-    newest = drift.last() if drift is not None else None
-    harmless = "" if state != "ok" else ", without harm"
-    now = ""
-    if newest is not None:
-        bound = "" if newest.upper is None else f", alarm above {number(newest.upper)}"
-        now = f"In the newest window {newest.metric} {number(newest.value)}{bound}."
+    harmless = ""
+    if state == "ok" and all(one.evidence.get("harm_text") for one in incidents):
+        harmless = ", without harm"
+    now = f"In the newest window: {shift(newest)}." if newest is not None else ""
     shown = state if state != "ok" else "shown"
-    return Verdict(shown, f"{name} {' and '.join(told)}{harmless}.", now)
+    what = (
+        f"{DRIFT_OF[column.role]}: " if column.role in DRIFT_OF and told[0][:5] == "moved" else ""
+    )
+    return Verdict(shown, f"{what}{name} {' and '.join(told)}{harmless}.", now)
 
 
 def _lanes(
-    history: History, column: Column, drift: Line | None, lines: dict[str, Line]
+    history: History, column: Column, drifts: Sequence[Line], lines: dict[str, Line]
 ) -> list[Drawn]:
     out = []
-    if drift is not None:
-        about = "distance from the baseline"
-        out.append(_lane(history, column, drift, about, "drift", _HEIGHT, zero=True))
+    for at, line in enumerate(drifts):
+        about = ABOUT.get(line.metric, "distance from the baseline")
+        height = _HEIGHT if at == 0 else _LANE
+        out.append(
+            _lane(history, column, line, about, "drift", height, zero=not signed(line.metric))
+        )
     if "median" in lines:
         out.append(_ribbon(history, column, lines))
     for metric in (*_ALWAYS, *_OTHERS):
-        line = lines.get(metric)
-        if line is not None and (metric in _ALWAYS or np.nan_to_num(line.value).any()):
+        held = lines.get(metric)
+        if held is not None and (metric in _ALWAYS or np.nan_to_num(held.value).any()):
             about = all_metrics()[metric].summary.split(".")[0]
-            out.append(_lane(history, column, line, about, "quality", _LANE, zero=True))
+            out.append(_lane(history, column, held, about, "quality", _LANE, zero=True))
     return out
 
 

@@ -16,7 +16,7 @@ from tidegauge.server.pages.asked import Links
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.pages.ranking import line_picture
-from tidegauge.server.pages.verdict import Verdict, inside, state_of
+from tidegauge.server.pages.verdict import Verdict, inside, state_of, unjudged
 
 _RANKS = {"alarm": 0, "warning": 1, "silent": 2, "learning": 3, "too_few": 3, "ok": 4}
 
@@ -103,6 +103,7 @@ def fleet_row(
     if history is None:
         return FleetRow(model, href, "learning", (), last_event=last_event, records=records)
     incidents = tuple(history.open)
+    state = state_of(incidents, has_baseline)
     lead = _leading(history, incidents)
     volume = history.line("row_count")
     labelled = np.flatnonzero(lead.n > 0) if lead is not None else np.empty(0, np.int64)
@@ -116,7 +117,7 @@ def fleet_row(
     return FleetRow(
         model,
         href,
-        state_of(incidents, has_baseline),
+        "too_few" if state == "ok" and unjudged(history) else state,
         incidents,
         _last_version(history),
         valued.last() if valued is not None else None,
@@ -188,6 +189,9 @@ def _verdict(rows: Sequence[FleetRow]) -> Verdict:
     if learning and len(learning) == len(rows):
         what = "The model is" if len(rows) == 1 else f"{_all(rows)} are"
         return Verdict("learning", f"{what} still learning what is usual.")
+    few = [row for row in rows if row.state == "too_few"]
+    if few:
+        return Verdict("too_few", f"{_names(few)} could not be judged: too few records or windows.")
     what = "The model works" if len(rows) == 1 else f"{_all(rows)} work"
     return Verdict("ok", f"{what} as expected.")
 

@@ -132,14 +132,22 @@ class History:
         return sorted(found, key=lambda one: one.name != "bias" or schema.task != "binary")
 
     @cached_property
-    def drift(self) -> dict[str, Line]:
-        """The judged drift of each column that has one."""
-        found = {}
+    def drifts(self) -> dict[str, list[Line]]:
+        """All that is judged of each column's drift, what leads first."""
+        found: dict[str, list[Line]] = {}
         for name, metric in self._judged_columns(Family.DRIFT):
             line = self.line(metric, name)
             if len(line):
-                found[name] = line
+                found.setdefault(name, []).append(line)
+        order = {name: at for at, name in enumerate(all_metrics())}
+        for lines in found.values():
+            lines.sort(key=lambda line: order[line.metric])
         return found
+
+    @cached_property
+    def drift(self) -> dict[str, Line]:
+        """What leads of each column's drift, with the alarms of all that is judged of it."""
+        return {name: lines[0].joined(lines[1:]) for name, lines in self.drifts.items()}
 
     @cached_property
     def quality(self) -> dict[tuple[str, str], Line]:

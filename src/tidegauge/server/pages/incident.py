@@ -13,6 +13,8 @@ from tidegauge.catalog import Alarm
 from tidegauge.catalog.tables import AuditEntry, Incident
 from tidegauge.metrics.result import Result, State
 from tidegauge.report.charts import TimeMark, timeline
+from tidegauge.report.sections.columns import signed
+from tidegauge.server.pages.column import ABOUT
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.pages.marks import TONES
@@ -22,6 +24,8 @@ from tidegauge.server.shown import by_harm
 #: Alarms in the table, and windows that are named.
 MOST_ALARMS, MOST_WINDOWS = 400, 60
 _HEIGHT = 170
+#: Metrics that never come near nought, so that their axis need not begin there.
+_RATES = frozenset({"roc_auc", "accuracy"})
 
 
 @dataclass(frozen=True)
@@ -298,7 +302,7 @@ def _lanes(
         if not len(line):
             continue
         title = f"{column}: {metric}" if column else metric
-        about = question(history, metric)
+        about = question(history, metric) or ABOUT.get(metric, "")
         out.append(_lane(history, incident, line, title, about, _HEIGHT if at == 0 else 90))
     return out
 
@@ -316,7 +320,7 @@ def _lane(
         marks=[mark],
         brush=False,
         height=height,
-        zero=line.metric in ("row_count", "missing_share", "unseen_share", "ks"),
+        zero=not signed(line.metric) and line.metric not in _RATES,
     )
     key = f"{line.metric}-{line.column or 'model'}"
     return Drawn(
@@ -346,6 +350,9 @@ def as_result(alarm: Alarm, units: dict[tuple[str, str | None], str | None]) -> 
         effect=alarm.effect,
         n_current=alarm.n_current,
         state=State.ALARM,
+        spread=alarm.spread,
+        level=alarm.level,
+        reason=alarm.reason,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -14,6 +14,7 @@ from tidegauge.profile.layout import to_datetime, to_micros
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Texts = NDArray[np.object_]
 
 STATES = tuple(State)
 #: The basis of a result that is none of performance comes first.
@@ -23,7 +24,7 @@ TOO_FEW = STATES.index(State.TOO_FEW)
 NOT_APPLICABLE = STATES.index(State.NOT_APPLICABLE)
 
 #: The rows of a line's two arrays.
-FLOATS = ("value", "expected", "lower", "upper", "p_value", "effect")
+FLOATS = ("value", "expected", "lower", "upper", "p_value", "effect", "spread", "level")
 INTS = ("start", "end", "n", "state", "basis", "version")
 _START, _END, _N, _STATE, _BASIS, _VERSION = range(len(INTS))
 _EPOCH = to_datetime(0)
@@ -45,8 +46,9 @@ class Line:
     ints : (6, window) int64
         As ``INTS`` names them: microseconds since 1970, places in ``STATES`` and ``BASES`` and in
         the versions that the line's source has.
-    floats : (6, window) float64
+    floats : (8, window) float64
         As ``FLOATS`` names them; NaN where there is none.
+    reasons : (window,) of str or None
     """
 
     metric: str
@@ -55,6 +57,7 @@ class Line:
     unit: str | None
     ints: Ints
     floats: Floats
+    reasons: Texts
 
     def __len__(self) -> int:
         return int(self.ints.shape[1])
@@ -126,7 +129,27 @@ class Line:
 
     def select(self, keep: NDArray[np.bool_] | Ints | slice) -> Line:
         """Return some of the windows."""
-        return replace(self, ints=self.ints[:, keep], floats=self.floats[:, keep])
+        return replace(
+            self,
+            ints=self.ints[:, keep],
+            floats=self.floats[:, keep],
+            reasons=self.reasons[keep],
+        )
+
+    def joined(self, others: Iterable[Line]) -> Line:
+        """Return this line with the alarms of others over the same windows beside its own.
+
+        What another line is in alarm for becomes an alarm of this one, with that one's reason.
+        """
+        ints, reasons = self.ints.copy(), self.reasons.copy()
+        for other in others:
+            shared = other.on(self.starts)
+            new = shared.alarms & (ints[_STATE] != ALARM)
+            ints[_STATE, new] = ALARM
+            reasons[new] = [
+                f"{other.metric}: {r}" if r else other.metric for r in shared.reasons[new]
+            ]
+        return replace(self, ints=ints, reasons=reasons)
 
     def between(self, start: datetime, end: datetime) -> Line:
         """Return the windows that begin within ``[start, end)``."""
@@ -161,10 +184,10 @@ class Line:
         held = self.floats.astype(object)
         held[~np.isfinite(self.floats)] = None
         columns = held.tolist()
-        for start, end, n, state, basis, _, *numbers in zip(
-            *self.ints.tolist(), *columns, strict=True
+        for start, end, n, state, basis, _, reason, *numbers in zip(
+            *self.ints.tolist(), self.reasons.tolist(), *columns, strict=True
         ):
-            value, expected, lower, upper, p_value, effect = numbers
+            value, expected, lower, upper, p_value, effect, spread, level = numbers
             yield Result(
                 self.metric,
                 self.column,
@@ -180,6 +203,9 @@ class Line:
                 n_current=n,
                 state=STATES[state],
                 basis=BASES[basis],
+                spread=spread,
+                level=level,
+                reason=reason,
             )
 
     def on(self, windows: Ints) -> Line:
@@ -194,6 +220,7 @@ class Line:
             return self
         ints = np.zeros((len(INTS), len(windows)), np.int64)
         floats = np.full((len(FLOATS), len(windows)), np.nan)
+        reasons = np.full(len(windows), None, dtype=object)
         ints[_STATE] = NOT_APPLICABLE
         width = int(self.ends[0] - self.starts[0]) if len(self) else 0
         if len(self):
@@ -201,5 +228,6 @@ class Line:
             held = self.starts[at] == windows
             ints[:, held] = self.ints[:, at[held]]
             floats[:, held] = self.floats[:, at[held]]
+            reasons[held] = self.reasons[at[held]]
         ints[_START], ints[_END] = windows, windows + width
-        return replace(self, ints=ints, floats=floats)
+        return replace(self, ints=ints, floats=floats, reasons=reasons)

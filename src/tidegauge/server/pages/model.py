@@ -43,11 +43,13 @@ AGES = {"model_age": "version {},", "baseline_age": "baseline", "label_age": "ne
 #: What stands at the value axis, where the metric's name is too long for a low chart.
 AXES = {
     "row_count": "records",
+    "location_shift": "shift (σ)",
+    "shape_shift": "shape (σ)",
     "missing_share": "missing (%)",
     "unseen_share": "unseen (%)",
     "type_error_share": "errors (%)",
     "out_of_range_share": "outside (%)",
-    "total_variation": "distance",
+    "total_variation": "moved (%)",
     "latency_p95": "latency",
     "error_share": "errors (%)",
 }

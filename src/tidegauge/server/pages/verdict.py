@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tidegauge.catalog.tables import Incident
+from tidegauge.metrics.result import Result, State
+from tidegauge.profile.layout import to_datetime
+from tidegauge.report.arithmetic import why
 from tidegauge.report.format import day, interval, plural
 from tidegauge.server.pages.history import History
-
-#: The state of a model, or a row of it, by the severity of what is wrong.
-STATES = {"critical": "alarm", "warning": "warning", "info": "ok"}
+from tidegauge.server.pages.lines import Line
+from tidegauge.server.shown import model_state
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,44 @@ class Verdict:
 
 def state_of(incidents: Sequence[Incident], has_baseline: bool = True) -> str:
     """Return the state that incidents amount to; those without harm leave it ``ok``."""
-    severities = {one.severity for one in incidents}
-    for severity in ("critical", "warning"):
-        if severity in severities:
-            return STATES[severity]
-    return "ok" if has_baseline else "learning"
+    return model_state(incidents, has_baseline)
+
+
+def unjudged(history: History) -> str:
+    """Say what is wanting where nothing of the newest window could be judged; else nothing.
+
+    What only the lack of records or of baseline windows keeps from an alarm is not well.
+    """
+    found = _newest(history, [*history.drift.values(), *history.quality.values()])
+    found += _newest(history, _performance(history))
+    if not found or any(one.state in (State.OK, State.ALARM) for one in found):
+        return ""
+    few = [one for one in found if one.state is State.TOO_FEW]
+    return _most_wanted(few) if few else ""
+
+
+def _unknown_performance(history: History) -> str:
+    """Say what is wanting where performance could be judged in no window of the range."""
+    lines = _performance(history)
+    if not lines or any(line.judged.any() for line in lines):
+        return ""
+    last = [one for line in lines if (one := line.last()) is not None]
+    few = [one for one in last if one.state is State.TOO_FEW and one.n_current]
+    return f"Performance could not be judged: {_most_wanted(few)}." if few else ""
+
+
+def _performance(history: History) -> list[Line]:
+    return [line for one in history.judged if len(line := history.line(one.name))]
+
+
+def _newest(history: History, lines: Sequence[Line]) -> list[Result]:
+    start = to_datetime(int(history.windows[-1])) if len(history.windows) else None
+    held = [line.last() for line in lines if len(line)]
+    return [one for one in held if one is not None and one.window_start == start]
+
+
+def _most_wanted(few: Sequence[Result]) -> str:
+    return Counter(why(one) or "too few records" for one in few).most_common(1)[0][0]
 
 
 def verdict_of(history: History) -> Verdict:
@@ -61,14 +96,16 @@ def _now(history: History) -> Verdict:
         return Verdict(state, "Learning: there is no baseline to judge against yet.")
     if not len(history.windows):
         return Verdict("too_few", "Nothing could be judged in this range: it has no results.")
+    wanting = unjudged(history)
+    if wanting:
+        return Verdict("too_few", f"The newest window could not be judged: {wanting}.")
     harmful = [one for one in history.within if one.severity != "info"]
+    about = f"{_harmless(going_on)} {_unknown_performance(history)}".strip()
     since = max((one.last_window for one in harmful), default=None)
     if since is None:
         told = f"nothing of {plural(history.span.windows, 'window')} is out of its band"
-        return Verdict("ok", f"Working as expected: {told} with harm.", _harmless(going_on))
-    return Verdict(
-        "ok", f"Working as expected since {day(since + history.span.width)}.", _harmless(going_on)
-    )
+        return Verdict("ok", f"Working as expected: {told} with harm.", about)
+    return Verdict("ok", f"Working as expected since {day(since + history.span.width)}.", about)
 
 
 def _then(history: History) -> Verdict:

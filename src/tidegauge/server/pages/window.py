@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,7 @@ import pyarrow as pa
 from tidegauge.catalog.tables import Incident, Window
 from tidegauge.metrics.registry import Family, all_metrics
 from tidegauge.metrics.result import RESULT_SCHEMA, Basis, Result, State
+from tidegauge.report.arithmetic import why
 from tidegauge.report.format import interval, plural
 from tidegauge.schema import Role
 from tidegauge.server.known import Model
@@ -106,8 +108,8 @@ def window_view(
     results = results_of(points)
     alarms = [one for one in results if one.state is State.ALARM]
     whole = [one for one in results if one.segment is None and one.state is not State.ALARM]
-    judged = [one for one in whole if one.lower is not None or one.upper is not None]
-    shown = [one for one in whole if one.lower is None and one.upper is None]
+    judged = [one for one in whole if _judged(one)]
+    shown = [one for one in whole if not _judged(one)]
     held = by_harm(
         one for one in incidents if one.first_window <= start and one.last_window >= start
     )
@@ -126,6 +128,10 @@ def window_view(
         start - model.window if start > span.first else None,
         end if end < span.newest else None,
     )
+
+
+def _judged(one: Result) -> bool:
+    return one.lower is not None or one.upper is not None or one.state is State.TOO_FEW
 
 
 def results_of(points: pa.Table) -> list[Result]:
@@ -158,8 +164,14 @@ def _verdict(
     when = interval(start, end)
     if not alarms and not judged:
         return Verdict("too_few", f"{when}: nothing could be judged.")
+    few = [one for one in judged if one.state is State.TOO_FEW]
+    if not alarms and len(few) == len(judged):
+        needed = Counter(why(one) or "too few records" for one in few).most_common(1)[0][0]
+        return Verdict("too_few", f"{when}: nothing could be judged: {needed}.")
     if not alarms:
-        return Verdict("ok", f"{when}: all {plural(len(judged), 'judged result')} in their bands.")
+        well = plural(len(judged) - len(few), "judged result")
+        rest = f"; {plural(len(few), 'other')} had too few records" if few else ""
+        return Verdict("ok", f"{when}: all {well} in their bands{rest}.")
     severities = {one.severity for one in incidents}
     state = "alarm" if "critical" in severities else "warning"
     state = "shown" if severities == {"info"} else state
