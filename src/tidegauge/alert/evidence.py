@@ -16,7 +16,7 @@ from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.explain.hours import Hole
 from tidegauge.metrics.registry import all_metrics
-from tidegauge.monitor.words import slow_windows
+from tidegauge.monitor.words import mean_windows
 
 #: A drift is taken for harmful when performance was off in this share of its windows.
 _COINCIDENT = 0.3
@@ -116,7 +116,7 @@ def _worst(alarms: Sequence[Alarm]) -> Alarm:
     """The alarm that stands out most: of the whole before a segment's, fast before slow."""
 
     def size(one: Alarm) -> tuple[bool, bool, float]:
-        return one.segment is None, not slow_windows(one.reason), abs(one.effect or 0.0)
+        return one.segment is None, not mean_windows(one.reason), abs(one.effect or 0.0)
 
     return max(alarms, key=size)
 
@@ -125,7 +125,7 @@ def _told(one: Alarm) -> str:
     """Say one alarm with what was expected in its place."""
     place = "" if one.segment is None else f" for {plain(one.segment)}"
     day = f"{one.window_start:%-d %b}"
-    if slow_windows(one.reason):
+    if mean_windows(one.reason):
         return f"{one.metric} {one.reason}{place} (seen on {day})"
     if one.expected is None and one.reason:
         return f"{one.metric} {_value(one)}{place} on {day} ({one.reason})"
@@ -176,7 +176,7 @@ def _performance(alarms: Sequence[Alarm], context: Context, details: dict[str, A
 
 def _worst_window(alarms: Sequence[Alarm], context: Context) -> str:
     worst = _worst(alarms)
-    if worst.metric != "bias" or (context.unit is not None and slow_windows(worst.reason)):
+    if worst.metric != "bias" or (context.unit is not None and mean_windows(worst.reason)):
         return f"At worst {_told(worst)}."
     where = "" if worst.segment is None else f" for {plain(worst.segment)}"
     day, value = f"{worst.window_start:%-d %b}", worst.value or 0.0
@@ -187,10 +187,10 @@ def _worst_window(alarms: Sequence[Alarm], context: Context) -> str:
         return f"At worst {size} too {side} on average{where}, on {day} ({usual} was expected)."
     more = "more" if value > 0 else "fewer"
     usual = f"{(worst.expected or 0.0) * 100:.0f}"
-    if worst.spread is not None and not slow_windows(worst.reason):
+    if worst.spread is not None and not mean_windows(worst.reason):
         usual += f" ± {worst.spread * 100:.0f}"
     said = f"At worst {abs(value) * 100:.0f} in 100 {more} than predicted{where}, on {day}"
-    slow = slow_windows(worst.reason)
+    slow = mean_windows(worst.reason)
     lasting = f", and off in the mean of {slow} windows" if slow else ""
     return f"{said} ({usual} was expected{lasting})."
 
@@ -267,7 +267,7 @@ def _shift(alarms: Sequence[Alarm]) -> str:
         return f"'{worst.column}'{place}: {worst.metric} {_value(worst)} on {day} ({worst.reason})."
     if worst.reason:
         what = worst.reason.removeprefix("slow: ")
-        seen = "" if slow_windows(worst.reason) else f", on {day}"
+        seen = "" if mean_windows(worst.reason) else f", on {day}"
         return f"'{worst.column}'{place}: {what}{seen}."
     side = "above" if (worst.effect or 0.0) > 0 else "below"
     size = f"{_number(abs(worst.effect or 0.0))} σ"

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import IncidentKind as Kind
-from tidegauge.monitor.words import slow_windows
+from tidegauge.monitor.words import mean_windows, slow_windows
 from tidegauge.schema import Role, Schema, Task
 
 _SUBJECTS = {Role.SCORE: "prediction", Role.PREDICTION: "prediction", Role.LABEL: "label"}
@@ -101,7 +101,7 @@ def direction(alarms: Sequence[Alarm]) -> float:
 
     The window in which a slow alarm was raised need not itself lie on that side.
     """
-    fast = [a for a in alarms if not slow_windows(a.reason)]
+    fast = [a for a in alarms if not mean_windows(a.reason)]
     if fast:
         return max((a.effect or 0.0 for a in fast), key=abs)
     return sum(a.effect or 0.0 for a in alarms)

@@ -13,7 +13,21 @@ from tidegauge.monitor.statistics import MIN_RECORDS
 
 _Flags = NDArray[np.bool_]
 _Words = NDArray[np.object_]
-_SLOW = re.compile(r"slow: .*?mean of the last (\d+) windows")
+#: Of so few windows nobody calls a change slow.
+_PAIR = 2
+_MEAN = re.compile(r"(slow: )?(?:.*?, )?mean of the last (\d+) windows")
+
+
+def mean_windows(reason: str | None) -> int:
+    """Return over how many windows a mean was taken; 0 where a window spoke for itself.
+
+    Examples
+    --------
+    >>> mean_windows("mean of the last 2 windows 0.2 σ where 0.1 ± 0.03 σ was expected")
+    2
+    """
+    found = _MEAN.match(reason or "")
+    return int(found[2]) if found else 0
 
 
 def slow_windows(reason: str | None) -> int:
@@ -24,8 +38,8 @@ def slow_windows(reason: str | None) -> int:
     >>> slow_windows("slow: spread, mean of the last 7 windows 0.2 σ where 0.1 ± 0.03 σ …")
     7
     """
-    found = _SLOW.match(reason or "")
-    return int(found[1]) if found else 0
+    found = _MEAN.match(reason or "")
+    return int(found[2]) if found and found[1] else 0
 
 
 def few(reason: _Words, where: _Flags, series: Series) -> None:
@@ -81,8 +95,9 @@ def moved_slowly(
         name = ""
         if series.linear is not None and len(series.linear.parts) > 1:
             name = f"{series.linear.parts[int(part[place])]}, "
+        n = int(windows[place])
         reason[place] = (
-            f"slow: {name}mean of the last {int(windows[place])} windows "
+            f"{'slow: ' if n > _PAIR else ''}{name}mean of the last {n} windows "
             f"{_number(series, now[place], unit=True)} where "
             f"{_expected(series, usual[place], spread[place])} was expected"
         )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from tidegauge.metrics.registry import Direction, all_metrics
 from tidegauge.metrics.result import Result, State
-from tidegauge.monitor.words import slow_windows
+from tidegauge.monitor.words import mean_windows
 from tidegauge.report.format import (
     NONE,
     THIN,
@@ -56,7 +56,7 @@ def arithmetic(result: Result, *, short: bool = False) -> str:
         said += [f"expected {expected(result)}"] if known(result.expected) else []
     elif not short and known(result.expected):
         usual = quantity(result.expected, result.unit)
-        said[-1] += " in this window" if slow_windows(result.reason) else f" ({usual} is usual)"
+        said[-1] += " in this window" if mean_windows(result.reason) else f" ({usual} is usual)"
     said += [reason] if reason else []
     said += [_chance(result)] if known(result.p_value) and known(result.level) else []
     return "; ".join(said) or NONE
@@ -70,7 +70,7 @@ def expected(result: Result) -> str:
     >>> expected(Result("missing_share", unit="share", expected=0.021, spread=0.0042))
     '2.1 ± 0.42\u202f%'
     """
-    if not known(result.spread) or _in_parts(result.metric) or slow_windows(result.reason):
+    if not known(result.spread) or _in_parts(result.metric) or mean_windows(result.reason):
         return quantity(result.expected, result.unit)
     return give_or_take(result.expected, result.spread, result.unit)
 
