@@ -288,7 +288,11 @@ def _beside(level: float) -> Bound:
 
 
 STD = Bound("1e-9 of it, and rounding far from the baseline", _std_error, _scale)
-T = Bound("1e-9, and rounding far from the baseline", _t_error)
+T = Bound(
+    "1e-9, and rounding far from the baseline",
+    _t_error,
+    lambda pair, exact: max(1.0, abs(exact)),
+)
 T_P = Bound("1e-9, and rounding far from the baseline", _t_p_error)
 R2 = Bound(
     "1e-9, and rounding far from the baseline",

@@ -1,8 +1,9 @@
 """Drift: how far a column's distribution lies from its baseline's, read from shared bins.
 
-``p`` are the shares of the current records, ``q`` those of the baseline. Missing values are left
-out; their share is a question of quality. Location, shape and the shares of values are judged, by
-what ``linear.py`` computes; the distances say how large a change is.
+``p`` are the shares of the current records, ``q`` those of the baseline. What is defined on bins
+is exact, to nine digits; where bins stand for values, the docstring gives the bound. Missing
+values are left out; their share is a question of quality. Location, shape and the shares of
+values are judged, by what ``linear.py`` computes; the distances say how large a change is.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Performance by decisions: what the model said against what happened, counted by class.
 
-Only records with a label and a prediction count. For a binary model precision, recall and F1 are
-those of the positive class; for a multiclass one the plain mean over its classes (macro), and
-``…_micro`` over records. A value without records under it is not defined (NaN), where
-scikit-learn would say 0. What needs probabilities is in ``probability.py`` and ``ranking.py``.
+Only records with a label and a prediction count, and all follow exactly from their counts. For
+a binary model precision, recall and F1 are those of the positive class; for a multiclass one the
+plain mean over its classes (macro), and ``…_micro`` over records. A value without records under
+it is not defined (NaN), where scikit-learn would say 0. What needs probabilities is in
+``probability.py`` and ``ranking.py``.
 """
 
 from __future__ import annotations

@@ -158,8 +158,9 @@ def _moments(view: View) -> tuple[Values, Values, Values]:
 def t_test(current: View, reference: View) -> Pair:
     """Welch's t: the difference of the means over its standard error.
 
-    Over all records, from exact sums. Source: Welch (1947); SciPy's ``ttest_ind`` with
-    ``equal_var=False``.
+    Over all records, from exact sums: to nine digits, and as many as the variances have (see
+    ``std``) where values have left the baseline. Source: Welch (1947); SciPy's ``ttest_ind``
+    with ``equal_var=False``.
     """
     n, mean, a = _moments(current)
     m, base, b = _moments(reference)
