@@ -25,6 +25,7 @@ from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.names import TableKind
 from tidegauge.monitor.policy import Monitor, Policies, Threshold
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
+from tidegauge.server.backtesting import backtest
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
@@ -243,6 +244,8 @@ def test_an_age_above_its_threshold_is_an_incident(small: Small) -> None:
     assert incident.title.startswith("Newest label older than allowed")
     assert (incident.first_window, incident.severity) == (START + 3 * DAY, "warning")
     assert incident.summary.startswith("label_age 3.58 days on 8 Jan (fixed threshold")
+    tested = backtest(small.runtime, small.model, policies, 30)
+    assert [(one.metric, one.windows) for one in tested.alarms] == [("label_age", 3)]
     small.label(80)
     small.look()
     (still,) = small.runtime.catalog.incidents.all(project="default", model="small")

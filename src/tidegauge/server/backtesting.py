@@ -20,6 +20,7 @@ from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.slow import Deviations
 from tidegauge.profile.codec import profile_from_bytes
 from tidegauge.profile.profile import merge_profiles
+from tidegauge.server.ages import facts_of
 from tidegauge.server.known import Model
 from tidegauge.server.past import stored_past
 from tidegauge.server.watching import CHUNK
@@ -138,6 +139,7 @@ def _closed(
     for at in range(0, len(rows), CHUNK):
         chunk = rows[at : at + CHUNK]
         profile = merge_profiles([profile_from_bytes(row.profile, layout) for row in chunk])
+        (facts,), _ = facts_of(runtime, model, yardstick.baseline, [(version, profile)], None)
         closed = close_windows(
             profile,
             yardstick,
@@ -145,6 +147,7 @@ def _closed(
             version=version,
             computed_at=datetime.now(UTC),
             final_before=chunk[-1].window_end,
+            facts=facts,
             earlier=earlier,
             past=stored_past(runtime, model, version, layout),
         )
