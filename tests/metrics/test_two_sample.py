@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from datetime import timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from scipy import stats
 from tidegauge.errors import MissingExtra, NotFound
 from tidegauge.metrics import all_metrics, evaluate, registry
 from tidegauge.metrics.registry import selected
+from tidegauge.metrics.two_sample import cramer_von_mises_p
 from tidegauge.schema import Column, ColumnType, Role, Schema
 
 NUMBER = Schema((Column("x", ColumnType.NUMERIC),))
@@ -57,17 +59,31 @@ def finite(values):
     return np.array([v for v in values if v is not None and np.isfinite(v)])
 
 
+def cramer_von_mises(x, y):
+    """SciPy's own where no two values are the same; else by definition, gap by gap."""
+    scipys = stats.cramervonmises_2samp(x, y)
+    both = np.concatenate((x, y))
+    gaps = np.array([(x <= v).mean() - (y <= v).mean() for v in both])
+    t = len(x) * len(y) / len(both) ** 2 * (gaps**2).sum()
+    if len({*both}) == len(both):
+        assert scipys.statistic == close(t)
+        return scipys
+    # Any sample without ties whose statistic is this one has its p-value: SciPy's, too.
+    return SimpleNamespace(statistic=t, pvalue=cramer_von_mises_p(t, len(x), len(y)))
+
+
 def scipy_tests(x, y):
     ran = {
-        "cramer_von_mises": stats.cramervonmises_2samp(x, y),
+        "cramer_von_mises": cramer_von_mises(x, y),
         "anderson_darling": stats.anderson_ksamp([x, y]),
         "mann_whitney": stats.mannwhitneyu(x, y),
         "t_test": stats.ttest_ind(x, y, equal_var=False),
     }
     out = {name: (one.statistic, one.pvalue) for name, one in ran.items()}
     out["mann_whitney"] = (out["mann_whitney"][0] / (len(x) * len(y)), out["mann_whitney"][1])
-    if min(len(x), len(y)) >= 5 and stats.iqr(np.concatenate((x, y))) > 0:
-        out["epps_singleton"] = tuple(stats.epps_singleton_2samp(x, y))
+    size = min(len(x), len(y))
+    if size >= 5 and stats.iqr(np.concatenate((x[:size], y[:size]))) > 0:
+        out["epps_singleton"] = tuple(stats.epps_singleton_2samp(x[:size], y[:size]))
     out["energy_distance"] = (stats.energy_distance(x, y), None)
     z = (x.mean() - y.mean()) / np.sqrt(x.var(ddof=1) / len(x) + y.var(ddof=1) / len(y))
     out["z_test"] = (z, 2 * stats.norm.sf(abs(z)))
@@ -78,8 +94,10 @@ def scipy_tests(x, y):
 @settings(max_examples=300)
 def test_tests_of_numbers_agree_with_scipy_on_the_same_values(two_profiles, then, now):
     reference, current = pa.array(then, pa.float64()), pa.array(now, pa.float64())
-    found = found_in(two_profiles(NUMBER, {"x": reference}, {"x": current}), OF_NUMBERS)
-    x, y = finite(now), finite(then)
+    profiles = two_profiles(NUMBER, {"x": reference}, {"x": current})
+    found = found_in(profiles, OF_NUMBERS)
+    x, y = (finite(p.sample["x"].to_pylist()) for p in profiles)
+    assert (sorted(x), sorted(y)) == (sorted(finite(now)), sorted(finite(then)))
     if min(len(x), len(y)) < 2 or len({*x, *y}) < 2:
         assert np.isnan([found[name][0] for name in SAMPLED if name != "mann_whitney"]).all()
         return
@@ -98,6 +116,36 @@ def test_tests_of_numbers_agree_with_scipy_on_the_same_values(two_profiles, then
 def table_of(then, now):
     names = sorted({*then, *now} - {None})
     return np.array([[side.count(name) for name in names] for side in (now, then)]), names
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(21, 60), st.floats(0, 3))
+@settings(max_examples=200)
+def test_the_p_value_of_the_cramer_von_mises_limit_is_that_of_scipy(seed, n, m, shift):
+    rng = np.random.default_rng(seed)
+    found = stats.cramervonmises_2samp(rng.normal(size=n) + shift, rng.normal(size=m))
+    assert cramer_von_mises_p(found.statistic, n, m) == pytest.approx(found.pvalue, abs=1e-7)
+
+
+def null_p_values(two_profiles, name, draw, n=200, m=1_500, pairs=200):
+    """p-values of pairs that differ by chance alone."""
+    out = []
+    for seed in range(pairs):
+        rng = np.random.default_rng(seed)
+        profiles = two_profiles(NUMBER, {"x": draw(rng, m)}, {"x": draw(rng, n)})
+        out.append(found_in(profiles, [name])[name][1])
+    return np.array(out)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_sides_of_unlike_size_keep_the_level(two_profiles, name):
+    p = null_p_values(two_profiles, name, lambda rng, n: rng.normal(size=n))
+    assert (p < 0.05).mean() < 0.05 + 3.1 * np.sqrt(0.05 * 0.95 / len(p))
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_few_different_values_keep_the_level(two_profiles, name):
+    p = null_p_values(two_profiles, name, lambda rng, n: rng.poisson(2, n).astype(float))
+    assert (p < 0.05).mean() < 0.05 + 3.1 * np.sqrt(0.05 * 0.95 / len(p))
 
 
 @given(words, words)

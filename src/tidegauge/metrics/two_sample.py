@@ -37,10 +37,45 @@ _Run = Callable[[Any, Values, Values], tuple[float, float]]
 def _cramer_von_mises(stats: Any, x: Values, y: Values) -> tuple[float, float]:
     """Cramér–von Mises statistic T: squared gaps between the two distribution functions, summed.
 
-    Over the sample. Source: Anderson (1962); SciPy's ``cramervonmises_2samp``.
+    Over the sample. Source: Anderson (1962); SciPy's ``cramervonmises_2samp`` where all values
+    differ. Where some are the same, its ranks are misleading (a count of few values always seems
+    to have changed), so the gaps are taken as defined, and the p-value is that of the limit, which
+    errs on the safe side.
     """
-    found = stats.cramervonmises_2samp(x, y)
-    return found.statistic, found.pvalue
+    n, m = len(x), len(y)
+    both = np.concatenate((x, y))
+    if len(np.unique(both)) == n + m:
+        found = stats.cramervonmises_2samp(x, y)
+        return found.statistic, found.pvalue
+    gaps = np.searchsorted(np.sort(x), both, "right") / n
+    gaps -= np.searchsorted(np.sort(y), both, "right") / m
+    t = float(n * m / (n + m) ** 2 * (gaps**2).sum())
+    return t, cramer_von_mises_p(t, n, m)
+
+
+def cramer_von_mises_p(t: float, n: int, m: int) -> float:
+    """Return the p-value of the two-sample statistic by its limiting distribution.
+
+    T is first brought to the mean and variance of the limit, as by Anderson (1962); the series is
+    that of Csörgő and Faraway (1996).
+
+    Examples
+    --------
+    >>> round(cramer_von_mises_p(0.46136, 10**6, 10**6), 5)
+    0.05
+    """
+    size, pairs = n + m, n * m
+    mean = (1 + 1 / size) / 6
+    variance = (size + 1.0) * (4 * pairs * size - 3 * (n**2 + m**2) - 2 * pairs)
+    variance /= 45 * size**2 * 4 * pairs
+    limit = 1 / 6 + (t - mean) / np.sqrt(45 * variance)
+    if limit < 0.003:
+        return 1.0
+    k = np.arange(20)
+    inner = (4 * k + 1) ** 2 / (16 * limit)
+    weight = np.exp(special.gammaln(k + 0.5) - special.gammaln(k + 1)) * np.sqrt(4 * k + 1)
+    terms = weight * np.exp(-2 * inner) * special.kve(0.25, inner)
+    return float(np.clip(1 - terms.sum() / (np.pi**1.5 * np.sqrt(limit)), 0.0, 1.0))
 
 
 def _anderson_darling(stats: Any, x: Values, y: Values) -> tuple[float, float]:
@@ -65,9 +100,13 @@ def _mann_whitney(stats: Any, x: Values, y: Values) -> tuple[float, float]:
 def _epps_singleton(stats: Any, x: Values, y: Values) -> tuple[float, float]:
     """Epps–Singleton statistic W: distance of the characteristic functions at two points.
 
-    Over the sample; right for discrete values too, not defined where half of all values are one.
-    Source: Epps and Singleton (1986); SciPy's ``epps_singleton_2samp``.
+    Over the sample, as many rows of each side, since its p-value is too small where the sizes are
+    unlike: under "nothing changed" one in seven is below 0.05 for 200 rows against 2,000. Right for
+    discrete values too; not defined where half of all values are one. Source: Epps and Singleton
+    (1986); SciPy's ``epps_singleton_2samp``.
     """
+    size = min(len(x), len(y))
+    x, y = x[:size], y[:size]
     both = np.concatenate((x, y))
     low, high = np.quantile(both, (0.25, 0.75))
     points = 2.0 / (high - low)
