@@ -173,7 +173,7 @@ SLOW = "slow: mean of the last 7 windows 0.16 σ where 0.02 ± 0.04 σ was expec
 def test_a_slow_change_says_so_and_since_about_when() -> None:
     days = [alarm(Kind.DRIFT, d, "temp", effect=0.02, reason=SLOW, level=4e-5) for d in (9, 10)]
     assert title(Kind.DRIFT, days[:1], SCHEMA, DAY) == (
-        "'temp' drifted slowly since about 23 Apr 2026"
+        "'temp' drifted slowly from about 23 Apr to 29 Apr 2026"
     )
     assert title(Kind.DRIFT, days, SCHEMA, DAY) == (
         "'temp' drifted slowly from about 23 Apr to 30 Apr 2026"

@@ -190,8 +190,6 @@ def span(alarms: Sequence[Alarm], width: timedelta) -> str:
     begun = since(alarms, width)
     whole_days = width >= timedelta(days=1)
     if begun is not None and begun < first:
-        if first == last:
-            return f"since about {_day(begun) if whole_days else _minute(begun)}"
         if whole_days:
             return f"from about {_day(begun, year=begun.year != last.year)} to {_day(last)}"
         return f"from about {_minute(begun)} to {_minute(last + width)}"

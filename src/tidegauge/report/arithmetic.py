@@ -55,7 +55,7 @@ def arithmetic(result: Result, *, short: bool = False) -> str:
     if not reason or not _replaces(result):
         said += [f"expected {expected(result)}"] if known(result.expected) else []
     elif not short and known(result.expected):
-        usual = quantity(result.expected, result.unit)
+        usual = expected(result)
         said[-1] += " in this window" if mean_windows(result.reason) else f" ({usual} is usual)"
     said += [reason] if reason else []
     said += [_chance(result)] if known(result.p_value) and known(result.level) else []
@@ -70,9 +70,18 @@ def expected(result: Result) -> str:
     >>> expected(Result("missing_share", unit="share", expected=0.021, spread=0.0042))
     '2.1 ± 0.42\u202f%'
     """
-    if not known(result.spread) or _in_parts(result.metric) or mean_windows(result.reason):
+    if not known(result.spread) or _in_parts(result.metric):
         return quantity(result.expected, result.unit)
-    return give_or_take(result.expected, result.spread, result.unit)
+    both = give_or_take(result.expected, result.spread, result.unit)
+    if not mean_windows(result.reason):
+        return both
+    middle, _, rest = both.partition(" ± ")
+    return middle + THIN + rest.rpartition(THIN)[2] if THIN in rest else middle
+
+
+def alone(result: Result) -> bool:
+    """Whether a window was judged by its own value, not by the mean of it and those before it."""
+    return not mean_windows(result.reason)
 
 
 def give_or_take(middle: float | None, spread: float | None, unit: str | None = None) -> str:
@@ -97,7 +106,7 @@ def give_or_take(middle: float | None, spread: float | None, unit: str | None = 
 
 
 def _rounded(value: float, digits: int) -> str:
-    whole = round(value, digits)
+    whole = round(value, digits) or 0.0
     if digits == 0:
         return count(whole)
     text = f"{abs(whole):,.{digits}f}".replace(",", THIN).rstrip("0").rstrip(".")

@@ -64,6 +64,7 @@ def environment(*folders: Path) -> Environment:
         script_json=script_json,
     )
     made.tests["known"] = format.known
+    made.tests["alone"] = arithmetic.alone
     made.globals.update(
         explain=explain,
         band_bar=_drawn(charts.band_bar),

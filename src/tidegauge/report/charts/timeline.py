@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tidegauge.metrics.result import Basis, Result
+from tidegauge.metrics.result import Basis, Result, State
 from tidegauge.report.charts.happenings import TimeMark, shades, strips
 from tidegauge.report.charts.ink import ink
 from tidegauge.report.charts.spec import (
@@ -37,6 +37,7 @@ _TAKEN = {
     "n": "n_current",
     "s": "state",
     "k": "basis",
+    "w": "reason",
 }
 
 
@@ -128,6 +129,8 @@ def _rows(results: Sequence[Result]) -> list[dict[str, Any]]:
         }
         rows.append({key: value for key, value in row.items() if value is not None})
         rows[-1] |= {"n": result.n_current, "s": str(result.state)}
+        if result.reason and result.state is not State.OK:
+            rows[-1]["w"] = result.reason
         if mixed:
             rows[-1]["k"] = str(result.basis or Basis.FINAL)
     return rows
@@ -214,6 +217,8 @@ def _lines(
     ]
     if bases:
         tip.append({"field": "k", "title": "labels"})
+    if any("w" in row for row in rows):
+        tip.append({"field": "w", "title": "reason"})
     params: list[dict[str, Any]] = [hover()]
     if brush:
         params.append({"name": "brush", "select": {"type": "interval", "encodings": ["x"]}})

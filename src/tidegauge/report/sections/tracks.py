@@ -33,7 +33,7 @@ class Track:
     n : tuple of int
         Records.
     states : tuple of str
-    bases : tuple of str or None
+    bases, reasons : tuple of str or None
     """
 
     column: str
@@ -47,6 +47,7 @@ class Track:
     n: tuple[int, ...]
     states: tuple[str, ...]
     bases: tuple[str | None, ...]
+    reasons: tuple[str | None, ...] = ()
 
     @property
     def bounded(self) -> bool:
@@ -69,6 +70,7 @@ class Track:
                 state=State(self.states[at]),
                 basis=Basis(basis) if (basis := self.bases[at]) else None,
                 unit=unit,
+                reason=self.reasons[at] if self.reasons else None,
             )
             for at in range(len(self.starts))
         ]
@@ -91,7 +93,9 @@ def tracks(results: pa.Table, wanted: Collection[Key]) -> dict[Key, Track]:
     if not rows.num_rows:
         return {}
     rows = rows.sort_by([(name, "ascending") for name in ("column", "metric", "window_start")])
-    held = {name: rows[name].to_pylist() for name in ("column", "metric", "state", "basis")}
+    held = {
+        name: rows[name].to_pylist() for name in ("column", "metric", "state", "basis", "reason")
+    }
     held |= {name: rows[name].to_pylist() for name in _NUMBERS}
     for name in ("window_start", "window_end"):
         held[name] = rows[name].cast(pa.int64()).to_pylist()
@@ -115,6 +119,7 @@ def _track(key: Key, held: dict[str, list[Any]], part: slice) -> Track:
         n=tuple(held["n"][part]),
         states=tuple(held["state"][part]),
         bases=tuple(held["basis"][part]),
+        reasons=tuple(held["reason"][part]),
     )
 
 

@@ -17,6 +17,7 @@ from tidegauge.report.charts import Spec, distribution, quantile_ribbon, timelin
 from tidegauge.report.data import Histogram
 from tidegauge.report.format import interval, plural, quantity, share
 from tidegauge.report.sections.columns import signed
+from tidegauge.report.states import shown_state
 from tidegauge.schema import Column, ColumnType, Role
 from tidegauge.server.pages.asked import read_time
 from tidegauge.server.pages.history import History
@@ -85,8 +86,8 @@ class ColumnView:
         Its judged drift in the chosen window.
     chosen : Chosen or None
     lanes : tuple of Drawn
-    results : tuple of Result
-        All metrics in the chosen window, those judged first.
+    judged, shown : tuple of Result
+        The metrics of the chosen window.
     sums : tuple of Result
         Those of which the arithmetic is told: the alarms, else the headline.
     incidents : sequence of Incident
@@ -100,7 +101,8 @@ class ColumnView:
     headline: Result | None
     chosen: Chosen | None
     lanes: tuple[Drawn, ...]
-    results: tuple[Result, ...]
+    judged: tuple[Result, ...]
+    shown: tuple[Result, ...]
     sums: tuple[Result, ...]
     incidents: Sequence[Incident]
     impact: float | None
@@ -123,13 +125,15 @@ def column_view(history: History, name: str) -> ColumnView:
     results = _results(lines, chosen)
     headline = _headline(results, drifts)
     alarms = [one for one in results if one.state is State.ALARM]
+    judged = [one for one in results if shown_state(one) != "shown"]
     return ColumnView(
         column,
         _verdict(column, drift, lines, incidents),
         headline,
         chosen,
         tuple(_lanes(history, column, drifts, lines)),
-        results,
+        tuple(judged),
+        tuple(one for one in results if one not in judged),
         tuple(alarms or ([headline] if headline else [])),
         incidents,
         max(known, key=abs, default=None),

@@ -49,7 +49,7 @@ AXES = {
     "unseen_share": "unseen (%)",
     "type_error_share": "errors (%)",
     "out_of_range_share": "outside (%)",
-    "total_variation": "moved (%)",
+    "total_variation": "moved",
     "latency_p95": "latency",
     "error_share": "errors (%)",
 }
