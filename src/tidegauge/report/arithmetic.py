@@ -29,6 +29,10 @@ from tidegauge.report.format import (
 _SIZES = ("ks", "psi", "wasserstein", "total_variation", "js_distance")
 _MOST_SIZES = 3
 _PER_CENT = re.compile(r"(?<=\d)%")
+_WHERE = re.compile(
+    r"(?:slow: )?(?:(?:(?P<of>.*), )?mean of the last (?P<windows>\d+) windows |(?P<part>.*): )?"
+    r"(?P<value>[^ ]+(?: [^ ]+)?) where (?P<usual>.*) was expected$"
+)
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
 
@@ -119,9 +123,13 @@ def why(result: Result) -> str:
     Examples
     --------
     >>> why(Result("total_variation", reason="DL: 14.0% where 10.1% ± 0.7% was expected"))
-    'DL: 14.0\u202f% where 10.1\u202f% ± 0.7\u202f% was expected'
+    'DL: 14\u202f% where 10.1\u202f% ± 0.7\u202f% was expected'
     """
-    text = _PER_CENT.sub(f"{THIN}%", result.reason or "")
+    return _said(result.reason or "")
+
+
+def _said(text: str) -> str:
+    text = _PER_CENT.sub(f"{THIN}%", text).replace(f".0{THIN}%", f"{THIN}%")
     return _MINUS.sub("−", text)
 
 
@@ -158,15 +166,32 @@ def shift(result: Result) -> str:
     '0.29\u202fσ above expected'
     >>> shift(Result("total_variation", value=0.051, unit="share"))
     '5.1\u202f% moved'
+    >>> shift(Result("total_variation", reason="DL: 14.0% where 10.1% ± 0.7% was expected"))
+    'DL: 14\u202f%'
     """
-    if result.reason and result.state is State.ALARM:
-        return why(result)
+    found = _WHERE.match(result.reason or "")
+    if found:
+        part, windows = found["of"] or found["part"], found["windows"]
+        said = f"{part}: {_said(found['value'])}" if part else _said(found["value"])
+        return said + (f" in the mean of {windows} windows" if windows else "")
     if result.metric == "location_shift" and known(result.effect):
         side = "above" if result.effect > 0 else "below"
         return f"{number(abs(result.effect))}{THIN}σ {side} expected"
     if result.metric == "total_variation" and known(result.value):
         return f"{share(result.value)} moved"
     return f"{quantity(result.value, result.unit)} {result.metric}"
+
+
+def foreseen(result: Result) -> str:
+    """Write what was expected in place of what ``shift`` says.
+
+    Examples
+    --------
+    >>> foreseen(Result("total_variation", reason="DL: 14.0% where 10.1% ± 0.7% was expected"))
+    '10.1\u202f% ± 0.7\u202f%'
+    """
+    found = _WHERE.match(result.reason or "")
+    return _said(found["usual"]) if found else expected(result)
 
 
 def sizes(results: Sequence[Result], beside: Result | None = None) -> list[Result]:

@@ -56,6 +56,7 @@ def environment(*folders: Path) -> Environment:
         arithmetic=arithmetic.arithmetic,
         usual=arithmetic.expected,
         shift=arithmetic.shift,
+        foreseen=arithmetic.foreseen,
         sizes=arithmetic.sizes,
         sortable=sortable,
         why=arithmetic.why,

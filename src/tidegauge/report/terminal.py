@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tidegauge.metrics.result import Result, State
-from tidegauge.report.arithmetic import arithmetic, expected, shift, why
+from tidegauge.report.arithmetic import arithmetic, expected, foreseen, shift, why
 from tidegauge.report.data import ColumnReport, ReportData, SourceInfo
 from tidegauge.report.format import (
     count,
@@ -226,10 +226,11 @@ def _moved(head: Result, *, wide: bool) -> Text:
     tone = look_of(shown_state(head)).tone
     if head.state is State.TOO_FEW:
         said = why(head) or "too few records"
-    elif wide and known(head.spread) and not head.reason:
+    elif head.metric == "location_shift" and known(head.spread) and not head.reason and wide:
         said = f"{signed(head.value, head.unit)}, expected {expected(head)}"
     else:
         said = shift(head)
+        said += f", expected {foreseen(head)}" if head.reason and wide else ""
     if not wide and cell_len(said) > _MOST_WORDS:
         said = f"{said[: _MOST_WORDS - 1].rstrip()}…"
     return Text(said, style=_STYLES[tone] if tone else "")
