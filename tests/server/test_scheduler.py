@@ -256,10 +256,10 @@ def test_a_new_baseline_has_the_history_judged_again(watch: Callable[[], Watched
     model = with_baseline(watch)
     model.send(records(0, 4, shift=3.0))
     model.settled(3)
-    assert model.points("ks", column="age")[0]["state"] == "alarm"
+    assert model.points("location_shift", column="age")[0]["state"] == "alarm"
     model.client.baseline(records(-30, 30, shift=3.0, seed=5))
     model.send(records(4, 1, shift=3.0))
     model.settled(4)
-    points = model.points("ks", column="age")
+    points = model.points("location_shift", column="age")
     assert [p["state"] for p in points] == ["ok"] * 4
     assert not [i for i in model.incidents("drift") if i["state"] != "resolved"]

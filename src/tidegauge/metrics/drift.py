@@ -63,6 +63,7 @@ def _pair(current: View, reference: View, floor: float = 0.0) -> tuple[Values, V
     judged=True,
     minimum_effect=0.05,
     linear=linear.location,
+    weight=6.0,
     pooled=True,
 )
 def location_shift(current: View, reference: View) -> Values:
@@ -82,7 +83,7 @@ def location_shift(current: View, reference: View) -> Values:
     needs=("counts",),
     unit="σ",
     judged=True,
-    minimum_effect=0.05,
+    minimum_effect=0.1,
     slow=False,
     linear=linear.shape,
 )

@@ -219,6 +219,8 @@ class Metric:
     linear : callable, optional
         ``(current, reference) -> Linear``: the statistics that are judged in its place, on
         ``scale``; by default its own value.
+    weight : float
+        Of a judged metric's p-value beside the others of its column.
     pooled : bool
         Whether columns vary alike from window to window in this metric, so that each column's
         variance can be told better from all of them.
@@ -256,6 +258,7 @@ class Metric:
     enough: Callable[[View], NDArray[np.bool_]] | None = field(default=None, repr=False)
     p_value: Compute | None = field(default=None, repr=False)
     linear: Decompose | None = field(default=None, repr=False)
+    weight: float = 1.0
     pooled: bool = False
     slow: bool = True
     uses_reference: bool = True

@@ -2,7 +2,7 @@
 
 from tidegauge.monitor.judge import Judged, Verdicts, judge
 from tidegauge.monitor.policy import FalseAlarms, Monitor, Policies, Threshold
-from tidegauge.monitor.slow import Deviations
+from tidegauge.monitor.spans import Deviations
 from tidegauge.monitor.statistics import expectations
 from tidegauge.monitor.tables import results_table
 

@@ -21,7 +21,7 @@ from tidegauge.metrics.result import Basis
 from tidegauge.metrics.staleness import Facts, with_facts
 from tidegauge.monitor.judge import Judged, Verdicts, judge
 from tidegauge.monitor.policy import Policies
-from tidegauge.monitor.slow import Deviations, span
+from tidegauge.monitor.spans import Deviations, span
 from tidegauge.monitor.statistics import Expectations, expectations, wanted
 from tidegauge.monitor.tables import results_table
 from tidegauge.monitor.thresholds import Past, hold
@@ -163,8 +163,7 @@ def close_windows(
         keep=keep,
     )
     points = points.filter(pa.compute.is_valid(points["value"]))
-    held = verdicts.deviations if earlier is None else earlier.then(verdicts.deviations)
-    newest = held.last(span(yardstick.width) - 1)
+    newest = verdicts.deviations.last(span(yardstick.width))
     return ClosedWindows(profile, judged, points, labelled[:, 0], newest)
 
 

@@ -23,6 +23,12 @@ from tidegauge.metrics.registry import Values
 from tidegauge.monitor.seasons import Season, seasons
 
 _ROUNDS = 3
+#: Newest windows of the baseline whose deviations are kept.
+_KEPT = 32
+#: A column that varies more than its kind keeps so much of the difference.
+_OWN = 0.5
+#: So many series of a kind tell how much their autocorrelations differ.
+_KIND = 5
 _TINY = 1e-18
 #: Degrees of freedom from which Student's t is as good as normal.
 MANY = 1e6
@@ -33,12 +39,14 @@ _MOST_CORRELATED = 0.9
 class Effects:
     """What one season adds to the level; all (slot, segment, part).
 
-    ``effect`` is shrunk already; ``variance`` is that of its estimate.
+    ``effect`` is shrunk already; ``variance`` is that of its estimate, and ``common``, (segment,
+    part), what the estimates of all slots share, negatively, since they add up to nothing.
     """
 
     season: Season
     effect: Values
     variance: Values
+    common: Values
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +70,10 @@ class Expectation:
         Degrees of freedom of ``spread``.
     windows : (segment, part) int64
         Baseline windows that could be used; 0 where the baseline has no windows at all.
-    correlation : float
+    correlation : float64
         Between the deviations of one window and the next.
+    last : Deviation of the newest of the baseline's windows
+        Starts, deviations and sampling variances: (window,), (window, segment, part) twice.
     whole : (1, segment) float64
         The metric's own value over the whole baseline.
     usual : (segment,) float64
@@ -78,7 +88,8 @@ class Expectation:
     spread: Values
     df: Values
     windows: NDArray[np.int64]
-    correlation: float
+    correlation: Values
+    last: tuple[NDArray[np.int64], Values, Values]
     whole: Values
     usual: Values
 
@@ -87,8 +98,8 @@ class Expectation:
         """Whether sampling noise is all that is known, for want of baseline windows."""
         return not self.windows.any()
 
-    def at(self, starts: NDArray[np.int64]) -> tuple[Values, Values]:
-        """Return what to expect of windows, and the variance of that estimate.
+    def at(self, starts: NDArray[np.int64]) -> Values:
+        """Return what level and seasons lead one to expect of windows.
 
         Parameters
         ----------
@@ -96,25 +107,26 @@ class Expectation:
 
         Returns
         -------
-        (window, segment, part) float64, twice
+        (window, segment, part) float64
         """
-        shape = (len(starts), *self.level.shape)
-        expected = np.broadcast_to(self.level, shape).copy()
-        variance = np.broadcast_to(self.level_variance, shape).copy()
+        expected = np.broadcast_to(self.level, (len(starts), *self.level.shape)).copy()
         for one in self.effects:
-            slots = one.season.of(starts)
-            expected += one.effect[slots]
-            variance += one.variance[slots]
-        return expected, variance
+            expected += one.effect[one.season.of(starts)]
+        return expected
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """An expectation before it is held beside those of its kind, with its residuals."""
+    """An expectation before it is held beside those of its kind.
+
+    Parameters
+    ----------
+    expectation : Expectation
+    lagged : two (pair, segment, part) float64
+        Deviations of the baseline's windows, and of those that follow them.
+    """
 
     expectation: Expectation
-    residual: Values
-    #: Residuals, and the next window's where the two touch: (pair, segment, part).
     lagged: tuple[Values, Values]
 
 
@@ -137,7 +149,8 @@ def without_windows(level: Values, variance: Values, whole: Values) -> Expectati
         none,
         np.full(level.shape[1:], MANY),
         np.zeros(level.shape[1:], dtype=np.int64),
-        0.0,
+        none,
+        (np.zeros(0, dtype=np.int64), level[:0], level[:0]),
         whole,
         whole[0],
     )
@@ -208,11 +221,12 @@ def fit(
         np.where(n > 1, spread, np.nan),
         n - used,
         n,
-        0.0,
+        np.zeros(y.shape[1:]),
+        (starts[-_KEPT:], np.where(known, rest, np.nan)[-_KEPT:], v[-_KEPT:]),
         whole,
         usual,
     )
-    return Fitted(expectation, rest, (rest[:-1][touch], rest[1:][touch]))
+    return Fitted(expectation, (rest[:-1][touch], rest[1:][touch]))
 
 
 def _effects(
@@ -235,14 +249,15 @@ def _effects(
     # Of a slot that the baseline never saw all is known that the others differ by so much.
     apart = np.maximum(among - within, 0.0) * present / total
     variance = np.where(filled, shrink * own, apart)
-    return Effects(season, shrink * np.where(filled, mean, 0.0), variance), shrink, present
+    effect = shrink * np.where(filled, mean, 0.0)
+    return Effects(season, effect, variance, shrink / total), shrink, present
 
 
 def settle(fitted: list[Fitted], *, pooled: bool) -> list[Expectation]:
     """Finish the expectations of one kind of statistic together.
 
-    The autocorrelation is the mean over all of them; where ``pooled``, each variance is moved
-    towards what the others have.
+    Autocorrelations are moved towards their mean by as much as they could be chance; where
+    ``pooled``, each variance is moved towards what the others have.
 
     Parameters
     ----------
@@ -250,41 +265,35 @@ def settle(fitted: list[Fitted], *, pooled: bool) -> list[Expectation]:
         One metric's, over all columns.
     pooled : bool
     """
-    first, after = (np.concatenate([_flat(f.lagged[i]) for f in fitted], axis=1) for i in (0, 1))
     held = [f.expectation for f in fitted]
-    windows = max(int(e.windows.max(initial=0)) for e in held)
-    r = autocorrelation(first, after, windows)
-    loss = (1 - r**2) / (1 + r**2)
-    held = [replace(e, df=np.maximum(e.df * loss, 0.0), correlation=r) for e in held]
-    return _pooled(held) if pooled else held
+    windows = max((int(e.windows.max(initial=0)) for e in held), default=0)
+    own = [_autocorrelation(*f.lagged, windows) for f in fitted]
+    every = np.concatenate([r.ravel() for r in own])
+    told = every[np.isfinite(every)]
+    mean = float(np.clip(told.mean(), 0.0, _MOST_CORRELATED)) if told.size else 0.0
+    loss = (1 - mean**2) / (1 + mean**2)
+    out = []
+    for e, r in zip(held, own, strict=True):
+        shrunk = np.full(r.shape, 0.0)
+        if told.size >= _KIND:
+            chance = 1.0 / max(windows, 1)
+            real = max(float(told.var()) - chance, 0.0)
+            keep = real / (real + chance)
+            shrunk = np.clip(mean + keep * (np.where(np.isfinite(r), r, mean) - mean), 0.0, None)
+        shrunk = np.minimum(shrunk, _MOST_CORRELATED)
+        out.append(replace(e, df=np.maximum(e.df * loss, 0.0), correlation=shrunk))
+    return _pooled(out) if pooled else out
 
 
-def _flat(values: Values) -> Values:
-    """Lay all axes behind the first in one, also where the first is empty."""
-    return values.reshape(len(values), int(np.prod(values.shape[1:])))
+def _autocorrelation(first: Values, after: Values, windows: int) -> Values:
+    """Return the lag-1 autocorrelation of deviations, corrected for its bias; (segment, part).
 
-
-def autocorrelation(first: Values, after: Values, windows: int) -> float:
-    """Return the lag-1 autocorrelation of residuals, mean over series, corrected for its bias.
-
-    Parameters
-    ----------
-    first, after : (pair, series) float64
-        Residuals of windows, and of those that follow them.
-    windows : int
-
-    Returns
-    -------
-    float
-        In 0–0.9. Source of the correction: Kendall (1954).
+    Source of the correction: Kendall (1954).
     """
     scale = np.sqrt((first**2).sum(axis=0) * (after**2).sum(axis=0))
-    told = scale > 0
-    if not told.any() or windows < 3:
-        return 0.0
-    r = float(np.mean((first * after).sum(axis=0)[told] / scale[told]))
-    r += (1 + 3 * r) / windows
-    return float(np.clip(r, 0.0, _MOST_CORRELATED))
+    told = (scale > 0) & (windows >= 3)
+    r = (first * after).sum(axis=0) / np.where(told, scale, 1.0)
+    return np.where(told, r + (1 + 3 * r) / max(windows, 1), np.nan)
 
 
 def _pooled(held: list[Expectation]) -> list[Expectation]:
@@ -301,7 +310,8 @@ def _pooled(held: list[Expectation]) -> list[Expectation]:
     for e in held:
         common = (more * prior + e.df * e.spread) / (more + e.df)
         varies = e.spread > 0
-        wider = np.where(varies, np.maximum(e.spread, common), e.spread)
+        own = _OWN * np.maximum(e.spread - common, 0.0)
+        wider = np.where(varies, common + own, e.spread)
         between = np.where(varies, np.maximum(wider - e.sampling, 0.0), 0.0)
         df = np.where(varies, np.minimum(e.df + more, MANY), e.df)
         out.append(replace(e, spread=wider, between=between, df=df))

@@ -2,7 +2,8 @@
 
 Every judged statistic becomes a p-value under "nothing changed"; those of one column are combined
 into one; the budget's share of the window is spent over the columns and the model's own metrics.
-A tenth of it goes to the mean of the last windows, for drift too slow to show in one. A change
+A part of it goes to the mean of the last two windows, and of the last seven, for drift too slow to
+show in one. A change
 smaller than the metric's minimum effect is never an alarm, however significant.
 """
 
@@ -18,18 +19,18 @@ from numpy.typing import NDArray
 from scipy import special
 
 from tidegauge.metrics.evaluate import Series
-from tidegauge.metrics.registry import Direction, Family, Metric, Values
+from tidegauge.metrics.registry import Direction, Family, Values
 from tidegauge.metrics.result import State
 from tidegauge.monitor.budget import combine, spend
 from tidegauge.monitor.expectation import Expectation
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.scales import back
-from tidegauge.monitor.slow import Deviations, MovingMean, moving_mean
+from tidegauge.monitor.spans import Deviations, SpanTest, span, span_test
 from tidegauge.monitor.statistics import Expectations, Statistic, certain, is_judged, key, statistic
 from tidegauge.monitor.words import few, moved, moved_slowly, short
 
-#: Share of a window's level that is spent on the mean of the last windows.
-SLOW = 0.1
+#: Shares of a window's level: for the window by itself, the last two, and a week (or a day).
+ALONE, PAIR, SLOW = 0.45, 0.45, 0.1
 #: A slow change counts from this share of the minimum effect on, since it stays.
 SLOW_EFFECT = 0.5
 #: So many times may a short baseline widen what an alarm needs; beyond, it is too short.
@@ -76,7 +77,7 @@ class Verdicts:
     judged : list of Judged
         In the order of the series.
     deviations : Deviations
-        How far these windows lay from what was expected, for the slow test of later ones.
+        How far these windows and those before lay from what was expected, for later ones.
     """
 
     judged: list[Judged]
@@ -90,9 +91,7 @@ class _Test:
     series: Series
     expectation: Expectation
     y: Statistic
-    expected: Values
-    sd: Values
-    p_part: Values
+    expected: Values  # by level and seasons
     certain: _Flags  # (window, segment)
     short: NDArray[np.int64]  # (segment, part): baseline windows that are wanting
     minimum: Values  # (window, segment)
@@ -104,16 +103,28 @@ class _Test:
         return self.series.n_current[..., None].astype(np.float64)
 
     @property
+    def parts(self) -> int:
+        """Number of parts."""
+        return int(self.expected.shape[-1])
+
+    @property
+    def side(self) -> int:
+        """Which deviations count: 1 greater ones, -1 smaller ones, 0 both."""
+        metric = self.series.metric
+        if metric.linear is not None or metric.direction is Direction.NEITHER:
+            return 0
+        return 1 if metric.direction is Direction.LOWER_IS_BETTER else -1
+
+    @property
     def now(self) -> Values:
         """The parts in the metric's unit."""
         if self.series.linear is None:
             return self.series.value[..., None]
-        return back(self.series.metric.scale, self.y.value, self.n)
+        return self.back(self.y.value)
 
-    @property
-    def usual(self) -> Values:
-        """What is expected of the parts, in the metric's unit."""
-        return back(self.series.metric.scale, self.expected, self.n)
+    def back(self, y: Values) -> Values:
+        """Carry parts from the scale of judging to the metric's unit."""
+        return back(self.series.metric.scale, y, self.n)
 
 
 class _Strength(NamedTuple):
@@ -128,6 +139,14 @@ class _Strength(NamedTuple):
     smallest: Values
     large: Values
     lead: NDArray[np.int64]
+
+
+class _Span(NamedTuple):
+    """A test over several windows: its level, and the share of the minimum effect it needs."""
+
+    windows: int
+    level: float
+    effect: float
 
 
 class _Share(NamedTuple):
@@ -167,40 +186,39 @@ def judge(
     """
     policies = policies or Policies()
     whole = policies.false_alarms.level(width)
-    slow = 0.0 if width is None else SLOW * whole
+    alone = whole if width is None else ALONE * whole
     with np.errstate(all="ignore"):
-        wanted = _df_wanted((whole - slow) / max(len({_unit(s) for s in series}), 1))
+        wanted = _df_wanted(alone / max(len({_unit(s) for s in series}), 1))
         tests = {
             index: _test(one, known[key(one)], starts, policies, wanted)
             for index, one in enumerate(series)
             if key(one) in known and is_judged(one, policies)
         }
-        strengths = {i: _strength(t, t.p_part, t.now - t.usual, 1.0) for i, t in tests.items()}
-        shares = _spend(tests, strengths, whole - slow)
-        verdicts = {i: _verdict(t, strengths[i], shares[i]) for i, t in tests.items()}
-        held = {key(t.series): (t.y.value - t.expected, t.y.variance) for t in tests.values()}
-        deviations = Deviations(starts, held)
+        history = _history(tests, starts, earlier)
+        step = 1 if width is None else width // timedelta(microseconds=1)
+        single = _Span(1, alone, 1.0)
+        moves = _moves(tests, history, starts, step, single)
+        strengths = {i: _strength(test, moves[i], single) for i, test in tests.items()}
+        shares = _spend(tests, strengths, alone)
+        verdicts = {i: _verdict(t, moves[i], strengths[i], shares[i]) for i, t in tests.items()}
+        # What was an alarm by itself is no slow drift, and must not make one of later windows.
+        alarms = {key(t.series): shares[i].alarm for i, t in tests.items()}
+        history = history.without(starts, alarms)
         if width is not None:
-            past = deviations if earlier is None else earlier.then(deviations)
-            for i, verdict in _slowly(tests, verdicts, past, starts, width, slow).items():
-                verdicts[i] = verdict
+            pair = _Span(2, PAIR * whole, 1.0)
+            slow = _Span(span(width), SLOW * whole, SLOW_EFFECT)
+            for several in (pair, slow):
+                verdicts |= _slowly(tests, verdicts, history, starts, step, several)
         judged = [
             verdicts[i] if i in verdicts else _shown(one, known.get(key(one)))
             for i, one in enumerate(series)
         ]
-    return Verdicts(judged, deviations)
+    return Verdicts(judged, history)
 
 
 def _unit(series: Series) -> str:
     """Name what is tested as one: a column, or one of the model's own metrics."""
     return f"column {series.column.name}" if series.column else series.metric.name
-
-
-def _side(metric: Metric) -> int:
-    """Which deviations count: 1 greater ones, -1 smaller ones, 0 both."""
-    if metric.linear is not None or metric.direction is Direction.NEITHER:
-        return 0
-    return 1 if metric.direction is Direction.LOWER_IS_BETTER else -1
 
 
 def _test(
@@ -212,18 +230,12 @@ def _test(
 ) -> _Test:
     metric, monitor = series.metric, policies.of(series.metric, series.column)
     y = statistic(series)
-    expected, variance = expectation.at(starts)
-    deviation = y.value - expected
-    sd = np.sqrt(y.variance + expectation.between + variance)
-    t = np.where(deviation == 0, 0.0, deviation / sd)
+    expected = expectation.at(starts)
     df = expectation.df
-    side = _side(metric)
-    p_part = 2 * special.stdtr(df, -np.abs(t)) if side == 0 else special.stdtr(df, -side * t)
     short = np.zeros(df.shape, dtype=np.int64)
     if not expectation.sampled:
         lacking = np.where(np.isfinite(df), np.maximum(wanted - df, 0.0), wanted)
         short = np.ceil(lacking).astype(np.int64)
-    p_part = np.where(short > 0, np.nan, p_part)
     least, relative = metric.minimum_effect, metric.relative
     if monitor is not None and monitor.minimum_effect is not None:
         least, relative = monitor.minimum_effect, False
@@ -233,8 +245,6 @@ def _test(
         expectation,
         y,
         expected,
-        sd,
-        p_part,
         certain(series, expectation),
         short,
         np.broadcast_to(least * usual, series.value.shape),
@@ -255,14 +265,53 @@ def _df_wanted(level: float) -> float:
     return float(grid[int(np.argmax(asked <= -WIDEST * special.ndtri(level / 2)))])
 
 
-def _strength(test: _Test, p_part: Values, change: Values, share: float) -> _Strength:
-    """Weigh one series; ``change`` of each part, and the share of the minimum effect it needs."""
-    large = np.abs(change) >= share * test.minimum[..., None]
-    p_large = np.where(large & _worse(test.series.metric, change), p_part, np.inf)
+def _history(
+    tests: Mapping[int, _Test], starts: NDArray[np.int64], earlier: Deviations | None
+) -> Deviations:
+    """Put the deviations of these windows behind those of the baseline and of earlier ones."""
+    now = {key(t.series): (t.y.value - t.expected, t.y.variance) for t in tests.values()}
+    held = Deviations(starts, now)
+    if earlier is not None:
+        held = earlier.then(held)
+    last = {key(t.series): t.expectation.last for t in tests.values()}
+    before = next((one[0] for one in last.values() if len(one[0])), None)
+    if before is None:
+        return held
+    base = {name: (one[1], one[2]) for name, one in last.items() if len(one[0])}
+    return Deviations(before, base).then(held)
+
+
+def _moves(
+    tests: Mapping[int, _Test],
+    history: Deviations,
+    starts: NDArray[np.int64],
+    step: int,
+    several: _Span,
+) -> dict[int, SpanTest]:
+    """Test the last windows of every series."""
+    out = {}
+    for i, test in tests.items():
+        metric = test.series.metric
+        if several.windows > 1 and (not metric.slow or test.expectation.sampled):
+            continue
+        name, known = key(test.series), test.expectation
+        found = span_test(history, name, starts, known, step, test.side, several.windows)
+        out[i] = replace(found, p=np.where(test.short > 0, np.nan, found.p))
+    return out
+
+
+def _strength(test: _Test, move: SpanTest, several: _Span) -> _Strength:
+    """Weigh one series by its parts' p-values and by how large their changes are."""
+    if several.windows == 1:
+        change = test.now - test.back(test.expected + move.carried)
+    else:
+        change = test.back(test.expected + move.mean) - test.back(test.expected + move.carried)
+    large = np.abs(change) >= several.effect * test.minimum[..., None]
+    p_large = np.where(large & _worse(test.side, change), move.p, np.inf)
     p_large = np.where(np.isnan(p_large), np.inf, p_large)
     lead = np.argmin(p_large, axis=-1)[..., None]
-    p = np.where(test.certain, np.nan, combine(p_part))
-    return _Strength(p, np.fmin.reduce(p_part, axis=-1), _at(p_large, lead), lead)
+    p = np.where(test.certain, np.nan, combine(move.p))
+    return _Strength(p, np.fmin.reduce(move.p, axis=-1), _at(p_large, lead), lead)
 
 
 def _at(parts: NDArray[Any], lead: NDArray[np.int64]) -> NDArray[Any]:
@@ -283,26 +332,30 @@ def _spend(
         units.setdefault(_unit(tests[index].series), []).append(index)
     if not units:
         return {}
-    weights = [np.array([tests[i].weight for i in members]) for members in units.values()]
+    parts = {
+        name: np.array([tests[i].weight * tests[i].series.metric.weight for i in members])
+        for name, members in units.items()
+    }
     p = np.stack(
         [
             combine(np.stack([strengths[i].p for i in members], axis=-1), weight)
-            for members, weight in zip(units.values(), weights, strict=True)
+            for members, weight in zip(units.values(), parts.values(), strict=True)
         ],
         axis=-1,
     )
     family = {i: test.series.metric.family for i, test in tests.items()}
     performance = np.array([family[m[0]] is Family.PERFORMANCE for m in units.values()])
-    share = _weights(p, np.array([w.mean() for w in weights]), performance)
+    asked = np.array([np.mean([tests[i].weight for i in m]) for m in units.values()])
+    share = _weights(p, asked, performance)
     spent = spend(p.reshape(len(p), -1), share.reshape(len(p), -1), level)
     rejected = spent.rejected.reshape(p.shape)
     own, first = spent.level.reshape(p.shape), spent.first.reshape(p.shape)
     out = {}
-    for u, members in enumerate(units.values()):
+    for u, (name, members) in enumerate(units.items()):
         smallest = np.fmin.reduce([strengths[i].smallest for i in members])
         taken: dict[Family, _Flags] = {}
-        for i in members:
-            tried = len(members) * tests[i].p_part.shape[-1]
+        for i, weight in zip(members, parts[name] / parts[name].sum(), strict=True):
+            tried = tests[i].parts / weight
             mine = strengths[i].large
             rivals = [strengths[j].large for j in members if family[j] is family[i]]
             clear = (mine <= own[..., u] / tried) | (mine <= smallest * (1 + 1e-9))
@@ -331,21 +384,22 @@ def _weights(p: Values, weight: Values, performance: _Flags) -> Values:
     return out
 
 
-def _verdict(test: _Test, strength: _Strength, share: _Share) -> Judged:
-    series, metric, lead = test.series, test.series.metric, strength.lead
+def _verdict(test: _Test, move: SpanTest, strength: _Strength, share: _Share) -> Judged:
+    series, lead = test.series, strength.lead
     state = np.where(np.isfinite(series.value), _OK, _NOT)
     state = np.where((series.n_current == 0) & (state == _NOT), _TOO_FEW, state)
     untold = np.isnan(strength.p) & ~test.certain
     state = np.where(untold & (state == _OK), _TOO_FEW, state)
     state = np.where(share.alarm, _ALARM, state)
-    usual, sd, expected = (_at(part, lead) for part in (test.usual, test.sd, test.expected))
-    high, low = (back(metric.scale, expected + side * sd, test.n[..., 0]) for side in (1, -1))
+    expected = test.expected + move.carried
+    usual = _at(test.back(expected), lead)
+    high, low = (_at(test.back(expected + side * move.sd), lead) for side in (1, -1))
     spread = (high - low) / 2
-    lower, upper = _band(test, share)
+    lower, upper = _band(test, move, share)
     reason = np.full(state.shape, None, dtype=object)
     few(reason, state == _TOO_FEW, series)
     short(reason, (state == _TOO_FEW) & (test.short > 0).all(axis=-1), test.short)
-    if test.p_part.shape[-1] > 1:
+    if test.parts > 1:
         moved(reason, share.alarm, series, lead[..., 0], _at(test.now, lead), usual, spread)
         usual = np.broadcast_to(test.expectation.usual, series.value.shape)
     return Judged(
@@ -362,23 +416,23 @@ def _verdict(test: _Test, strength: _Strength, share: _Share) -> Judged:
     )
 
 
-def _worse(metric: Metric, change: Values) -> _Flags:
-    side = _side(metric)
+def _worse(side: int, change: Values) -> _Flags:
     return np.ones(change.shape, dtype=np.bool_) if side == 0 else change * side > 0
 
 
-def _band(test: _Test, share: _Share) -> tuple[Values, Values]:
+def _band(test: _Test, move: SpanTest, share: _Share) -> tuple[Values, Values]:
     """What is no alarm by itself, whatever else happens in the window.
 
     Where several statistics agree, less may be an alarm: such a value bounds itself.
     """
-    metric, side, alarm = test.series.metric, _side(test.series.metric), share.alarm
+    metric, side, alarm = test.series.metric, test.side, share.alarm
     share_of_one = share.first / (1 if side else 2)
-    reach = -special.stdtrit(test.expectation.df, share_of_one[..., None]) * test.sd
-    n, usual, minimum = test.n, test.usual, test.minimum[..., None]
-    high = np.maximum(back(metric.scale, test.expected + reach, n), usual + minimum)
-    low = np.minimum(back(metric.scale, test.expected - reach, n), usual - minimum)
-    judged = np.isfinite(test.p_part).any(axis=-1)
+    reach = -special.stdtrit(test.expectation.df, share_of_one[..., None]) * move.sd
+    expected, minimum = test.expected + move.carried, test.minimum[..., None]
+    usual = test.back(expected)
+    high = np.maximum(test.back(expected + reach), usual + minimum)
+    low = np.minimum(test.back(expected - reach), usual - minimum)
+    judged = np.isfinite(move.p).any(axis=-1)
     value = test.series.value
     if test.series.linear is not None and metric.direction is not Direction.NEITHER:
         nearest = np.fmin.reduce(np.fmin(high - usual, usual - low), axis=-1)
@@ -401,25 +455,15 @@ def _band(test: _Test, share: _Share) -> tuple[Values, Values]:
 def _slowly(
     tests: Mapping[int, _Test],
     verdicts: Mapping[int, Judged],
-    past: Deviations,
+    history: Deviations,
     starts: NDArray[np.int64],
-    width: timedelta,
-    level: float,
+    step: int,
+    several: _Span,
 ) -> dict[int, Judged]:
     """Judge the mean of the last windows; return the verdicts that this changes."""
-    moves: dict[int, MovingMean] = {}
-    strengths: dict[int, _Strength] = {}
-    for i, test in tests.items():
-        metric = test.series.metric
-        if metric.slow and not test.expectation.sampled:
-            move = moving_mean(
-                past, key(test.series), starts, test.expectation, width, _side(metric)
-            )
-            mean = back(metric.scale, test.expected + move.mean, test.n)
-            p_part = np.where(test.short > 0, np.nan, move.p)
-            moves[i] = move
-            strengths[i] = _strength(test, p_part, mean - test.usual, SLOW_EFFECT)
-    shares = _spend(tests, strengths, level)
+    moves = _moves(tests, history, starts, step, several)
+    strengths = {i: _strength(tests[i], move, several) for i, move in moves.items()}
+    shares = _spend(tests, strengths, several.level)
     return {
         i: _slow_verdict(tests[i], verdicts[i], move, strengths[i], shares[i])
         for i, move in moves.items()
@@ -428,15 +472,15 @@ def _slowly(
 
 
 def _slow_verdict(
-    test: _Test, verdict: Judged, move: MovingMean, strength: _Strength, share: _Share
+    test: _Test, verdict: Judged, move: SpanTest, strength: _Strength, share: _Share
 ) -> Judged:
-    alarm = share.alarm & (verdict.state == State.OK.value)
-    scale, lead = test.series.metric.scale, strength.lead
-    mean = _at(back(scale, test.expected + move.mean, test.n), lead)
-    high, low = (_at(back(scale, test.expected + s * move.sd, test.n), lead) for s in (1, -1))
+    alarm, lead = share.alarm & (verdict.state == State.OK.value), strength.lead
+    expected = test.expected + move.carried
+    high, low = (_at(test.back(expected + side * move.sd), lead) for side in (1, -1))
     spread = (high - low) / 2
+    mean = _at(test.back(test.expected + move.mean), lead)
+    usual, windows = _at(test.back(expected), lead), _at(move.windows, lead)
     reason = verdict.reason.copy()
-    usual, windows = _at(test.usual, lead), _at(move.windows, lead)
     moved_slowly(reason, alarm, test.series, lead[..., 0], windows, mean, usual, spread)
     return replace(
         verdict,

@@ -17,7 +17,7 @@ from tidegauge.lake.profiles import ProfileRow, get_profiles
 from tidegauge.metrics.result import State
 from tidegauge.monitor.closing import ClosedWindows, Yardstick, close_windows
 from tidegauge.monitor.policy import Policies
-from tidegauge.monitor.slow import Deviations
+from tidegauge.monitor.spans import Deviations
 from tidegauge.profile.codec import profile_from_bytes
 from tidegauge.profile.profile import merge_profiles
 from tidegauge.server.ages import facts_of

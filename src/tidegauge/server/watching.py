@@ -27,7 +27,7 @@ from tidegauge.monitor.closing import (
     deviations_of,
     profile_windows,
 )
-from tidegauge.monitor.slow import Deviations, span
+from tidegauge.monitor.spans import Deviations, span
 from tidegauge.profile import Profile
 from tidegauge.profile.codec import profile_from_bytes, profile_to_bytes
 from tidegauge.profile.layout import to_datetime, to_micros, window_floor
@@ -356,7 +356,7 @@ class ModelWatch:
             self.runtime.lake,
             model.project,
             model.name,
-            start - (span(model.window) - 1) * model.window,
+            start - span(model.window) * model.window,
             start,
             version,
             baseline_id=yardstick.baseline.id,
