@@ -45,6 +45,54 @@ def test_what_changed_is_named_and_ranked_first() -> None:
     assert report.alarms >= 2
 
 
+def test_a_column_that_moved_and_spread_counts_once_in_words() -> None:
+    rng = np.random.default_rng(5)
+    then = pd.DataFrame({"age": rng.normal(40, 10, 3000)})
+    now = pd.DataFrame({"age": rng.normal(45, 20, 3000)})
+    report = tg.compare(then, now)
+    assert report.verdict == "1 alarm: 'age' has drifted."
+    (head,) = (one.headline for one in report.data.columns)
+    assert head is not None and head.state == "alarm"
+    assert head.spread is not None and head.level is not None
+    assert head.p_value is not None and head.p_value < head.level
+
+
+def test_drift_of_predictions_and_of_labels_is_named_so() -> None:
+    now = frame(2)
+    now["score"] = now["score"] ** 0.5
+    now["label"] = np.random.default_rng(3).random(len(now)) < now["score"]
+    verdict = tg.compare(frame(1), now).verdict
+    assert "label drift: 'label'" in verdict
+    assert "prediction drift: 'score'" in verdict
+
+
+def test_columns_are_ranked_alike_whether_they_hold_numbers_or_words() -> None:
+    rng = np.random.default_rng(4)
+
+    def sides(mean: float, red: float) -> pd.DataFrame:
+        return pd.DataFrame(
+            {
+                "age": rng.normal(mean, 1, 4000),
+                "colour": np.where(rng.random(4000) < red, "red", "blue"),
+            }
+        )
+
+    far_words = tg.compare(sides(0, 0.5), sides(0.3, 0.95)).data.columns
+    far_numbers = tg.compare(sides(0, 0.5), sides(2, 0.55)).data.columns
+    assert [one.name for one in far_words] == ["colour", "age"]
+    assert [one.name for one in far_numbers] == ["age", "colour"]
+
+
+def test_without_windows_the_report_says_what_they_would_tell() -> None:
+    told = [note for note in tg.compare(frame(1), frame(2)).data.notes if "--window 1d" in note]
+    assert len(told) == 1 and "day to day is unknown" in told[0]
+    assert not [
+        n for n in tg.compare(frame(1), frame(2), window="1d").data.notes if "--window" in n
+    ]
+    timeless = frame(1).drop(columns="timestamp")
+    assert not [n for n in tg.compare(timeless, timeless).data.notes if "--window" in n]
+
+
 def test_pandas_polars_arrow_and_files_give_the_same_results(tmp_path: Path) -> None:
     a, b = frame(1), frame(2, shift=5)
     pq.write_table(pa.table(a), tmp_path / "a.parquet")
@@ -199,7 +247,14 @@ def test_infinite_values_are_an_alarm() -> None:
 
 
 def test_too_few_records_are_not_called_well() -> None:
-    assert tg.compare(frame(1), frame(2).iloc[:5]).verdict.startswith("Too few records to tell")
+    verdict = tg.compare(frame(1), frame(2).iloc[:5]).verdict
+    assert verdict == "Too few records to tell: 25 more records needed."
+
+
+def test_a_baseline_of_too_few_windows_says_how_many_more() -> None:
+    verdict = tg.compare(frame(1, 600), frame(2, 600), window="1d").verdict
+    assert verdict.startswith("Too few windows to tell: the baseline needs ")
+    assert verdict.endswith("more windows for this budget.")
 
 
 def test_labels_where_the_reference_had_none_are_no_damage() -> None:

@@ -244,6 +244,16 @@ def test_an_incident_shows_why_and_its_rows(http: httpx.Client) -> None:
     assert f"{BASE}/windows/2026-02-04" in html
 
 
+def test_every_alarm_shows_its_arithmetic(http: httpx.Client) -> None:
+    for path in (f"{BASE}/incidents/2", f"{BASE}/columns/amount"):
+        text = Seen(http.get(path).text).text
+        assert "below its share of the budget" in text, path
+        assert "p at most" in text or "Judged, in" in text, path
+    column = Seen(http.get(f"{BASE}/columns/amount").text).text
+    assert "location_shift: how far the values moved" in column
+    assert "shape_shift: how far their spread" in column
+
+
 def test_a_hole_names_its_hours(http: httpx.Client) -> None:
     html = http.get(f"{BASE}/incidents/4").text
     assert "Hours in which values are missing" in html and "11 Feb 2026" in html

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -43,9 +44,10 @@ from tidegauge.server.pages.lines import FLOATS, INTS, Line
 from tidegauge.server.pages.ranking import column_groups, line_picture
 from tidegauge.server.pages.reading import Reading
 from tidegauge.server.pages.span import MOST, USUAL, span_of
-from tidegauge.server.pages.verdict import verdict_of
+from tidegauge.server.pages.verdict import state_of, unjudged, verdict_of
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
+from tidegauge.server.shown import model_state
 
 pytestmark = pytest.mark.xdist_group("pages-views")
 DAY = timedelta(days=1)
@@ -284,6 +286,41 @@ def test_shares_of_values_sum_to_one_in_every_window(reading: Reading) -> None:
 
 
 # Views
+
+
+def test_a_line_takes_in_the_alarms_of_another_with_its_reason() -> None:
+    one, other = line([0.1, 0.2, 0.3], alarms=(0,)), line([1.0, 2.0, 3.0], alarms=(0, 2))
+    other = replace(other, metric="shape_shift")
+    other.reasons[2] = "spread: 0.5 σ where 0 ± 0.1 σ was expected"
+    both = one.joined([other])
+    assert both.alarms.tolist() == [True, False, True]
+    assert both.value.tolist() == [0.1, 0.2, 0.3]
+    assert both.reasons[2] == "shape_shift: spread: 0.5 σ where 0 ± 0.1 σ was expected"
+    assert both.reasons[0] is None and not one.alarms[2]
+
+
+def test_pages_and_api_call_a_model_alike() -> None:
+    def incident(severity: str) -> Any:
+        return SimpleNamespace(severity=severity)
+
+    for severities in ([], ["info"], ["info", "warning"], ["critical", "info"]):
+        for known in (True, False):
+            held = [incident(one) for one in severities]
+            assert state_of(held, known) == model_state(held, known)
+    assert state_of([incident("info")]) == "ok"
+
+
+def test_a_model_of_which_nothing_could_be_judged_is_not_called_well(reading: Reading) -> None:
+    history = history_of(reading)
+    assert unjudged(history) == ""
+    few = list(State).index(State.TOO_FEW)
+    for held in (*history.drift.values(), *history.quality.values()):
+        held.ints[3] = few
+        held.reasons[:] = "12 more records needed"
+    sparse: Any = SimpleNamespace(
+        drift=history.drift, quality=history.quality, judged=(), windows=history.windows
+    )
+    assert unjudged(sparse) == "12 more records needed"
 
 
 def test_columns_are_ranked_by_harm_and_quiet_ones_stand_last(reading: Reading) -> None:
