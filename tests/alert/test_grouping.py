@@ -206,6 +206,13 @@ def test_numbers_that_are_predicted_do_not_come_true() -> None:
     assert found.details["harm_text"] == "12 000 EUR above what was predicted, in all"
 
 
+def test_a_shift_that_needed_others_beside_it_is_still_told_in_numbers() -> None:
+    together = "an alarm together with the column's other statistics"
+    one = alarm(Kind.DRIFT, 0, "temp", spread=0.1, reason=together, level=4e-4)
+    summary = gather(Kind.DRIFT, [one], Context()).summary
+    assert summary.startswith("'temp' lay up to 0.3 σ above what was expected, on 20 Apr")
+
+
 def test_an_alarm_of_a_category_names_the_value() -> None:
     said = "DL: 14.0% where 10.1% ± 0.7% was expected"
     one = replace(

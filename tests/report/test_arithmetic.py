@@ -100,6 +100,8 @@ def test_a_value_has_the_digits_that_its_spread_warrants(
         (WORD, "DL: 14 %", "10.1 % ± 0.7 %"),
         ("all other values: 3.2% where 9.8% ± 1.1% was expected", "all other values: 3.2 %",
          "9.8 % ± 1.1 %"),
+        (f"{WORD}; an alarm together with the column's other statistics", "DL: 14 %",
+         "10.1 % ± 0.7 %"),
         ("a: b, c: 1.0% where 2.0% ± 0.1% was expected", "a: b, c: 1 %", "2 % ± 0.1 %"),
     ],
 )  # fmt: skip

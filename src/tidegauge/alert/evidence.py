@@ -265,7 +265,7 @@ def _shift(alarms: Sequence[Alarm]) -> str:
     place = "" if worst.segment is None else f" for {plain(worst.segment)}"
     if worst.level is None and worst.reason:
         return f"'{worst.column}'{place}: {worst.metric} {_value(worst)} on {day} ({worst.reason})."
-    if worst.reason:
+    if worst.reason and "was expected" in worst.reason:
         what = worst.reason.removeprefix("slow: ")
         seen = "" if mean_windows(worst.reason) else f", on {day}"
         return f"'{worst.column}'{place}: {what}{seen}."

@@ -31,7 +31,7 @@ _MOST_SIZES = 3
 _PER_CENT = re.compile(r"(?<=\d)%")
 _WHERE = re.compile(
     r"(?:slow: )?(?:(?:(?P<of>.*), )?mean of the last (?P<windows>\d+) windows |(?P<part>.*): )?"
-    r"(?P<value>[^ ]+(?: [^ ]+)?) where (?P<usual>.*) was expected$"
+    r"(?P<value>[^ ]+(?: [^ ]+)?) where (?P<usual>.*?) was expected(?:;|$)"
 )
 _MINUS = re.compile(r"(?<![\w.])-(?=\d)")
 
