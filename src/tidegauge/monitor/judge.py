@@ -27,7 +27,7 @@ from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.scales import back
 from tidegauge.monitor.spans import Deviations, SpanTest, span, span_test
 from tidegauge.monitor.statistics import Expectations, Statistic, certain, is_judged, key, statistic
-from tidegauge.monitor.words import few, moved, moved_slowly, short
+from tidegauge.monitor.words import few, moved, moved_slowly, short, together
 
 #: Shares of a window's level: for the window by itself, the last two, and a week (or a day).
 ALONE, PAIR, SLOW = 0.45, 0.45, 0.1
@@ -152,8 +152,8 @@ class _Span(NamedTuple):
 class _Share(NamedTuple):
     """What came of one series' part of the budget; (window, segment).
 
-    ``level`` is what the p-value of all that is tested with it must not pass, ``first`` what one
-    part of this series alone must not.
+    ``level`` is what the p-value of the series must not pass by itself, ``first`` what that of
+    one of its parts must not before other tests have handed on their shares.
     """
 
     alarm: _Flags
@@ -363,7 +363,7 @@ def _spend(
             alarm &= mine <= np.minimum.reduce(rivals)
             alarm &= ~taken.get(family[i], np.zeros(alarm.shape, np.bool_))
             taken[family[i]] = alarm | taken.get(family[i], alarm)
-            out[i] = _Share(alarm, own[..., u], first[..., u] / tried)
+            out[i] = _Share(alarm, own[..., u] * weight, first[..., u] / tried)
     return out
 
 
@@ -402,6 +402,7 @@ def _verdict(test: _Test, move: SpanTest, strength: _Strength, share: _Share) ->
     if test.parts > 1:
         moved(reason, share.alarm, series, lead[..., 0], _at(test.now, lead), usual, spread)
         usual = np.broadcast_to(test.expectation.usual, series.value.shape)
+    together(reason, share.alarm & (strength.p > share.level))
     return Judged(
         series,
         usual,
@@ -482,6 +483,7 @@ def _slow_verdict(
     usual, windows = _at(test.back(expected), lead), _at(move.windows, lead)
     reason = verdict.reason.copy()
     moved_slowly(reason, alarm, test.series, lead[..., 0], windows, mean, usual, spread)
+    together(reason, alarm & (strength.p > share.level))
     return replace(
         verdict,
         p_value=np.where(alarm, strength.p, verdict.p_value),

@@ -44,21 +44,28 @@ def slow_windows(reason: str | None) -> int:
 
 def few(reason: _Words, where: _Flags, series: Series) -> None:
     """Say how many more records are needed."""
-    for place in zip(*np.nonzero(where), strict=True):
-        n = int(series.n_current[place])
-        if n < MIN_RECORDS:
-            reason[place] = f"{_count(MIN_RECORDS - n, 'more record')} needed"
-        elif not series.enough[place]:
-            reason[place] = "more records of each outcome needed"
-        else:
-            reason[place] = "more records needed"
+    reason[where] = "more records needed"
+    reason[where & ~series.enough] = "more records of each outcome needed"
+    n = series.n_current
+    for held in np.unique(n[where & (n < MIN_RECORDS)]):
+        more = f"{_count(MIN_RECORDS - int(held), 'more record')} needed"
+        reason[where & (n == held)] = more
 
 
 def short(reason: _Words, where: _Flags, wanting: NDArray[np.int64]) -> None:
     """Say how many more windows the baseline needs: (segment, part) of them."""
+    least = np.broadcast_to(wanting.min(axis=-1), where.shape)
+    for more in np.unique(least[where]):
+        words = f"the baseline needs {_count(int(more), 'more window')} for this budget"
+        reason[where & (least == more)] = words
+
+
+def together(reason: _Words, where: _Flags) -> None:
+    """Say that it takes the column's other statistics to make an alarm of this one."""
     for place in zip(*np.nonzero(where), strict=True):
-        more = int(wanting[place[1]].min())
-        reason[place] = f"the baseline needs {_count(more, 'more window')} for this budget"
+        said = reason[place]
+        others = "an alarm together with the column's other statistics"
+        reason[place] = others if said is None else f"{said}; {others}"
 
 
 def moved(
