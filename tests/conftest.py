@@ -1,4 +1,4 @@
-"""What browser tests of all folders share: one Chromium a test process."""
+"""What tests of all folders share: how Hypothesis runs, and one Chromium a test process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples on every run, and no example fails for a busy machine.
+settings.register_profile(
+    "tidegauge", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+settings.load_profile("tidegauge")
 
 CHROMIUM = Path("/usr/bin/chromium")
 

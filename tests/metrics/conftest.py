@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tidegauge.profile import Layout, Profile, Profiler, Survey
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
-
-settings.register_profile(
-    "tidegauge", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
-settings.load_profile("tidegauge")
 
 #: 2024-01-01, a Monday.
 MONDAY = 1_704_067_200_000_000

@@ -8,15 +8,9 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tidegauge.profile import Layout, Profile, Profiler, Survey
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
-
-settings.register_profile(
-    "tidegauge", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
-settings.load_profile("tidegauge")
 
 DAY = 86_400_000_000
 #: 2024-01-01, a Monday.
