@@ -137,9 +137,11 @@ def _usual(one: Alarm) -> str:
     unit = _unit(one.metric)
     if one.spread is None:
         return _number(one.expected, unit)
+    # What is small beside its spread is no more than 0.
+    near = one.expected if abs(one.expected or 0.0) >= 0.05 * one.spread else 0.0
     if unit == "share":
-        return f"{_number(one.expected, unit)} ± {_number(one.spread, unit)}"
-    return f"{_number(one.expected)} ± {_number(one.spread, unit)}"
+        return f"{_number(near, unit)} ± {_number(one.spread, unit)}"
+    return f"{_number(near)} ± {_number(one.spread, unit)}"
 
 
 def _value(one: Alarm) -> str:
@@ -176,23 +178,18 @@ def _performance(alarms: Sequence[Alarm], context: Context, details: dict[str, A
 
 def _worst_window(alarms: Sequence[Alarm], context: Context) -> str:
     worst = _worst(alarms)
-    if worst.metric != "bias" or (context.unit is not None and mean_windows(worst.reason)):
+    if worst.metric != "bias":
         return f"At worst {_told(worst)}."
     where = "" if worst.segment is None else f" for {plain(worst.segment)}"
-    day, value = f"{worst.window_start:%-d %b}", worst.value or 0.0
+    size, above = abs(worst.value or 0.0), (worst.value or 0.0) > 0
+    unit = "share" if context.unit is None else None
+    usual = worst.reason or f"{_usual(worst, unit)} was expected"
     if context.unit is not None:
-        side = "low" if value > 0 else "high"
-        usual = f"{_number(worst.expected)} ± {_number(worst.spread)}"
-        size = f"{_number(abs(value))} {context.unit}".strip()
-        return f"At worst {size} too {side} on average{where}, on {day} ({usual} was expected)."
-    more = "more" if value > 0 else "fewer"
-    usual = f"{(worst.expected or 0.0) * 100:.0f}"
-    if worst.spread is not None and not mean_windows(worst.reason):
-        usual += f" ± {worst.spread * 100:.0f}"
-    said = f"At worst {abs(value) * 100:.0f} in 100 {more} than predicted{where}, on {day}"
-    slow = mean_windows(worst.reason)
-    lasting = f", and off in the mean of {slow} windows" if slow else ""
-    return f"{said} ({usual} was expected{lasting})."
+        side = "low" if above else "high"
+        said = f"{_number(size)} {context.unit}".strip() + f" too {side} on average"
+    else:
+        said = f"{size * 100:.0f} in 100 {'more' if above else 'fewer'} than predicted"
+    return f"At worst {said}{where}, on {worst.window_start:%-d %b} ({usual})."
 
 
 def _segments(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
