@@ -129,12 +129,11 @@ def _told(one: Alarm) -> str:
         return f"{one.metric} {one.reason}{place} (seen on {day})"
     if one.expected is None and one.reason:
         return f"{one.metric} {_value(one)}{place} on {day} ({one.reason})"
-    return f"{one.metric} {_value(one)}{place} on {day}, expected {_usual(one)}"
+    return f"{one.metric} {_value(one)}{place} on {day}, expected {_usual(one, _unit(one.metric))}"
 
 
-def _usual(one: Alarm) -> str:
+def _usual(one: Alarm, unit: str | None) -> str:
     """What was expected, with the spread that is usual."""
-    unit = _unit(one.metric)
     if one.spread is None:
         return _number(one.expected, unit)
     # What is small beside its spread is no more than 0.
