@@ -95,7 +95,7 @@ def shape_shift(current: View, reference: View) -> Values:
     """
     parts = linear.shape(current, reference).value
     size: Values = np.sqrt((np.where(np.isnan(parts), 0.0, parts) ** 2).sum(axis=-1))
-    return np.where(current.present > 0, size, np.nan)
+    return np.where((current.present > 0) & (reference.present > 0), size, np.nan)
 
 
 @metric("psi", Family.DRIFT, types=_BOTH, roles=_ROLES, needs=("counts",), scale=Scale.LOG)

@@ -75,9 +75,8 @@ def normal_scores(reference: View) -> tuple[NDArray[np.int64], Values]:
 
 
 def location(current: View, reference: View) -> Linear:
-    """Return the mean normal score of the values, in the baseline's standard deviations."""
-    mean, variance = _means(current, *normal_scores(reference))
-    return Linear(mean, variance, ("location",))
+    """Return how far the mean normal score lies from the baseline's, in its standard deviations."""
+    return _moved(current, reference, *normal_scores(reference), ("location",))
 
 
 def polynomials(rank: Values, shares: Values) -> Values:
@@ -112,10 +111,25 @@ def polynomials(rank: Values, shares: Values) -> Values:
 
 
 def shape(current: View, reference: View) -> Linear:
-    """Return the means of three polynomials of the rank: components of Neyman's smooth test."""
+    """Return how far the means of three polynomials of the rank lie from the baseline's.
+
+    Source: the components of Neyman's smooth test (1937).
+    """
     starts, shares, rank = _groups(reference, _SHAPE_BINS)
-    mean, variance = _means(current, starts, polynomials(rank, shares))
-    return Linear(mean, variance, tuple(_SHAPES.values()))
+    scores = polynomials(rank, shares)
+    return _moved(current, reference, starts, scores, tuple(_SHAPES.values()))
+
+
+def _moved(
+    current: View,
+    reference: View,
+    starts: NDArray[np.int64],
+    scores: Values,
+    parts: tuple[str, ...],
+) -> Linear:
+    """Hold means of scores to those of the same segment in the baseline."""
+    mean, variance = _means(current, starts, scores)
+    return Linear(mean - _means(reference, starts, scores)[0], variance, parts)
 
 
 def categories(current: View, reference: View) -> Linear:
