@@ -44,7 +44,8 @@ def plain(text: str) -> str:
         (
             Result("missing_share", value=0.02, unit="share", expected=0.021, spread=0.004,
                    p_value=2e-4, level=4e-4),
-            "2 %; expected 2.1 ± 0.4 %; p = 2×10⁻⁴; its column's share of the budget is 4×10⁻⁴",
+            "2 %; expected 2.1 ± 0.4 %; p = 2×10⁻⁴, below its share of the budget, 4×10⁻⁴, yet no "
+            "alarm of its own",
         ),
         (
             Result("ks", value=0.4, expected=0.1, state=State.ALARM,

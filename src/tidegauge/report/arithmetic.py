@@ -137,11 +137,10 @@ def _chance(result: Result) -> str:
     p, level = result.p_value, result.level
     assert p is not None and level is not None
     said = p_value(p) if p_value(p).startswith("<") else f"= {p_value(p)}"
-    if p > level:
-        return f"p {said}, above its share of the budget, {p_value(level)}"
-    if result.state is State.ALARM:
-        return f"p {said}, below its share of the budget, {p_value(level)}"
-    return f"p {said}; its column's share of the budget is {p_value(level)}"
+    side = "above" if p > level else "below"
+    # Too small a change to count, or one that another metric of the column tells better.
+    yet = ", yet no alarm of its own" if p <= level and result.state is not State.ALARM else ""
+    return f"p {said}, {side} its share of the budget, {p_value(level)}{yet}"
 
 
 def _replaces(result: Result) -> bool:
