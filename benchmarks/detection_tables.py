@@ -51,7 +51,7 @@ def peers_table(results: Sequence[MonthResult]) -> Table:
     """What peers came to, once, beside what was counted now."""
     table = Table(title="[bold]peers on the same months[/]", title_justify="left", box=None)
     table.pad_edge = False
-    table.add_column("", min_width=32, no_wrap=True)
+    table.add_column("", no_wrap=True)
     held: dict[tuple[str, str], dict[str, KeptMonths]] = {}
     for one in peers_detection.kept():
         for rule in one.months[0].alarmed:
@@ -61,6 +61,7 @@ def peers_table(results: Sequence[MonthResult]) -> Table:
     for peer, rule in held:
         table.add_column(f"{peer}\n{rule}", justify="right")
     for kind in dict.fromkeys(null.kind for null in NULLS):
+        table.add_row(f"{kind}:")
         for row in _peer_rows(kind, results, held):
             table.add_row(*row)
     return table
@@ -72,7 +73,7 @@ def _peer_rows(
     held: Mapping[tuple[str, str], Mapping[str, KeptMonths]],
 ) -> Iterator[list[str]]:
     own = [float(r.alarmed) for r in results if r.kind == kind and r.alarmed is not None]
-    row = [f"{kind}: alarmed windows a month"]
+    row = ["  alarmed windows a month"]
     if results:
         row.append(_mean(own))
     for (_, rule), by_kind in held.items():
@@ -81,7 +82,7 @@ def _peer_rows(
         )
     yield row
     for name, power in peers_detection.looked_for(kind).items():
-        row = [f"{kind}: {power.name}"]
+        row = [f"  {power.name}"]
         if results:
             place = POWERS.index(power)
             found = [r.found[place].on_column is not None for r in results if place in r.found]
@@ -97,14 +98,14 @@ def _mean(values: Sequence[float]) -> str:
     if not values:
         return "–"
     low, high = of_mean(values)
-    return f"{fmean(values):.1f} ({max(low, 0):.1f} – {min(high, WINDOWS):.1f})"
+    return f"{fmean(values):.1f} ({max(low, 0):.1f}–{min(high, WINDOWS):.1f})"
 
 
 def _share(found: Sequence[bool]) -> str:
     if not found:
         return "–"
     low, high = wilson(sum(found), len(found))
-    return f"{100 * fmean(found):.0f} % ({100 * low:.0f} – {100 * high:.0f})"
+    return f"{100 * fmean(found):.0f} % ({100 * low:.0f}–{100 * high:.0f})"
 
 
 def about_peers() -> str:
