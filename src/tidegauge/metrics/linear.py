@@ -127,9 +127,15 @@ def _moved(
     scores: Values,
     parts: tuple[str, ...],
 ) -> Linear:
-    """Hold means of scores to those of the same segment in the baseline."""
-    mean, variance = _means(current, starts, scores)
-    return Linear(mean - _means(reference, starts, scores)[0], variance, parts)
+    """Hold means of scores to those of the same segment in the baseline.
+
+    The variance of a record is the baseline's, or the window's own where that is greater: of few
+    records the own is too often too small.
+    """
+    mean, own = _means(current, starts, scores)
+    usual, theirs = _means(reference, starts, scores)
+    n, m = current.present[..., None], reference.present[..., None]
+    return Linear(mean - usual, np.fmax(own, theirs * m / n), parts)
 
 
 def categories(current: View, reference: View) -> Linear:

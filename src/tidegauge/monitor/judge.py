@@ -353,9 +353,12 @@ def _spend(
     out = {}
     for u, (name, members) in enumerate(units.items()):
         smallest = np.fmin.reduce([strengths[i].smallest for i in members])
+        told = np.stack([np.isfinite(strengths[i].p) for i in members], axis=-1)
+        all_told = (told * parts[name]).sum(axis=-1)
         taken: dict[Family, _Flags] = {}
-        for i, weight in zip(members, parts[name] / parts[name].sum(), strict=True):
-            tried = tests[i].parts / weight
+        for i, weight in zip(members, parts[name], strict=True):
+            part = weight / np.maximum(all_told, weight)
+            tried = tests[i].parts / part
             mine = strengths[i].large
             rivals = [strengths[j].large for j in members if family[j] is family[i]]
             clear = (mine <= own[..., u] / tried) | (mine <= smallest * (1 + 1e-9))
@@ -363,7 +366,7 @@ def _spend(
             alarm &= mine <= np.minimum.reduce(rivals)
             alarm &= ~taken.get(family[i], np.zeros(alarm.shape, np.bool_))
             taken[family[i]] = alarm | taken.get(family[i], alarm)
-            out[i] = _Share(alarm, own[..., u] * weight, first[..., u] / tried)
+            out[i] = _Share(alarm, own[..., u] * part, first[..., u] / tried)
     return out
 
 

@@ -57,12 +57,13 @@ def results_table(
 
     def cells(field: Callable[[Judged], NDArray[Any]]) -> NDArray[Any]:
         """One field of all verdicts, row after row."""
-        return np.concatenate(
-            [
-                np.broadcast_to(field(one), one.series.value.shape)[:, :width].ravel()
-                for one, width in zip(judged, widths, strict=True)
-            ]
-        )
+        held = []
+        for one, width in zip(judged, widths, strict=True):
+            values = field(one)
+            if values.shape != one.series.value.shape:
+                values = np.broadcast_to(values, one.series.value.shape)
+            held.append(values[:, :width].ravel())
+        return np.concatenate(held)
 
     def floats(field: Callable[[Judged], NDArray[Any]]) -> pa.Array:
         values = cells(field).astype(np.float64)
