@@ -123,6 +123,7 @@ def test_drift_while_performance_holds_is_called_harmless() -> None:
     windows = frozenset(a.window_start for a in days)
     calm = gather(Kind.DRIFT, days, Context(impact={"temp": -0.02}, known_windows=windows))
     assert (calm.severity, calm.details["harm_text"]) == ("info", "no harm seen")
+    assert "Performance held in all of its 10 windows." in calm.summary
     bad = Context(bad_windows=frozenset(a.window_start for a in days[:5]), known_windows=windows)
     assert gather(Kind.DRIFT, days, bad).severity == "warning"
 

@@ -248,6 +248,7 @@ def _drift(
     else:
         of = f"its {known} windows" + (" with labels" if known < len(windows) else "")
         meanwhile = f"Performance was off in {bad} of {of}."
+        meanwhile = meanwhile if bad else f"Performance held in all of {of}."
     severity = "warning" if harmful or not known else "info"
     summary = f"{_shift(alarms)} {moved}{meanwhile}"
     return Evidence(severity, len(windows) + abs(strongest), summary, details)

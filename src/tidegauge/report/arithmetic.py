@@ -88,6 +88,25 @@ def alone(result: Result) -> bool:
     return not mean_windows(result.reason)
 
 
+def outside(result: Result) -> str:
+    """Write from where on a value is an alarm; nothing where nothing bounds it.
+
+    Examples
+    --------
+    >>> outside(Result("location_shift", unit="σ", lower=-0.35, upper=0.6))
+    '< −0.35 or > 0.6\u202fσ'
+    >>> outside(Result("missing_share", unit="share", upper=0.012))
+    '> 1.2\u202f%'
+    """
+    low, high = (quantity(x, result.unit) for x in (result.lower, result.upper))
+    if not known(result.lower):
+        return f"> {high}" if known(result.upper) else ""
+    if not known(result.upper):
+        return f"< {low}"
+    unit = "%" if result.unit == "share" else result.unit or ""
+    return f"< {low.removesuffix(f'{THIN}{unit}')} or > {high}"
+
+
 def give_or_take(middle: float | None, spread: float | None, unit: str | None = None) -> str:
     """Write a value with its spread, both to the digits that the spread warrants.
 

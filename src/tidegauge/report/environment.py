@@ -57,6 +57,7 @@ def environment(*folders: Path) -> Environment:
         usual=arithmetic.expected,
         shift=arithmetic.shift,
         foreseen=arithmetic.foreseen,
+        outside=arithmetic.outside,
         sizes=arithmetic.sizes,
         sortable=sortable,
         why=arithmetic.why,
