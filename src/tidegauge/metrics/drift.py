@@ -193,6 +193,8 @@ def chi2(current: View, reference: View) -> Values:
     minimum_effect=0.02,
     p_value=chi2_p,
     linear=linear.categories,
+    weight=6.0,
+    pooled=True,
 )
 def total_variation(current: View, reference: View) -> Values:
     """Total variation distance: ½ Σ |p − q|, the share of records that changed their value."""

@@ -25,7 +25,7 @@ from tidegauge.monitor.budget import combine, spend
 from tidegauge.monitor.expectation import Expectation
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.scales import back
-from tidegauge.monitor.spans import Deviations, SpanTest, span, span_test
+from tidegauge.monitor.spans import Deviations, SpanTest, Track, span, span_test
 from tidegauge.monitor.statistics import Expectations, Statistic, certain, is_judged, key, statistic
 from tidegauge.monitor.words import few, moved, moved_slowly, short, together
 
@@ -201,9 +201,8 @@ def judge(
         strengths = {i: _strength(test, moves[i], single) for i, test in tests.items()}
         shares = _spend(tests, strengths, alone)
         verdicts = {i: _verdict(t, moves[i], strengths[i], shares[i]) for i, t in tests.items()}
-        # What was an alarm by itself is no slow drift, and must not make one of later windows.
         alarms = {key(t.series): shares[i].alarm for i, t in tests.items()}
-        history = history.without(starts, alarms)
+        history = history.marked(starts, alarms)
         if width is not None:
             pair = _Span(2, PAIR * whole, 1.0)
             slow = _Span(span(width), SLOW * whole, SLOW_EFFECT)
@@ -269,7 +268,7 @@ def _history(
     tests: Mapping[int, _Test], starts: NDArray[np.int64], earlier: Deviations | None
 ) -> Deviations:
     """Put the deviations of these windows behind those of the baseline and of earlier ones."""
-    now = {key(t.series): (t.y.value - t.expected, t.y.variance) for t in tests.values()}
+    now = {key(t.series): Track.of(t.y.value - t.expected, t.y.variance) for t in tests.values()}
     held = Deviations(starts, now)
     if earlier is not None:
         held = earlier.then(held)
@@ -277,7 +276,7 @@ def _history(
     before = next((one[0] for one in last.values() if len(one[0])), None)
     if before is None:
         return held
-    base = {name: (one[1], one[2]) for name, one in last.items() if len(one[0])}
+    base = {name: Track.of(*one[1:]) for name, one in last.items() if len(one[0])}
     return Deviations(before, base).then(held)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,31 @@ def span(width: timedelta) -> int:
     return max(_WEEK, min(_MOST, _DAY // width))
 
 
+class Track(NamedTuple):
+    """How far one series lay from what was expected of it, window by window.
+
+    ``deviation`` and its sampling ``variance`` are (window, segment, part), NaN where of no use;
+    ``alarm`` says which windows were alarms by themselves, (window, segment, 1).
+    """
+
+    deviation: Values
+    variance: Values
+    alarm: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, deviation: Values, variance: Values) -> Track:
+        """Return a track without alarms."""
+        return cls(deviation, variance, np.zeros((*deviation.shape[:-1], 1), dtype=np.bool_))
+
+    def take(self, which: Any) -> Track:
+        """Return some of the windows."""
+        return Track(*(one[which] for one in self))
+
+    def then(self, later: Track) -> Track:
+        """Return the windows of both."""
+        return Track(*(np.concatenate(both) for both in zip(self, later, strict=True)))
+
+
 @dataclass(frozen=True, eq=False)
 class Deviations:
     """How far windows lay from what was expected of them, on the scale of judging.
@@ -48,67 +74,53 @@ class Deviations:
     Parameters
     ----------
     starts : (window,) int64, increasing
-    held : mapping of (metric, column) to two (window, segment, part) float64
-        Deviation and sampling variance; NaN where of no use.
+    tracks : mapping of (metric, column) to Track
     """
 
     starts: NDArray[np.int64]
-    held: Mapping[tuple[str, str], tuple[Values, Values]]
+    tracks: Mapping[tuple[str, str], Track]
+
+    def take(self, which: Any) -> Deviations:
+        """Return those of some windows."""
+        tracks = {name: track.take(which) for name, track in self.tracks.items()}
+        return Deviations(self.starts[which], tracks)
 
     def last(self, count: int) -> Deviations:
         """Return those of the newest windows."""
-        keep = slice(max(len(self.starts) - count, 0), None)
-        held = {name: (d[keep], v[keep]) for name, (d, v) in self.held.items()}
-        return Deviations(self.starts[keep], held)
-
-    def before(self, start: int) -> Deviations:
-        """Return those of the windows that begin before a moment."""
-        keep = self.starts < start
-        held = {name: (d[keep], v[keep]) for name, (d, v) in self.held.items()}
-        return Deviations(self.starts[keep], held)
+        return self.take(slice(max(len(self.starts) - count, 0), None))
 
     def then(self, later: Deviations) -> Deviations:
         """Return these and later ones; of a window that both hold, the later is right."""
-        old = self if not len(later.starts) else self._without(later.starts)
+        old = self.take(~np.isin(self.starts, later.starts))
         starts = np.concatenate((old.starts, later.starts))
         order = np.argsort(starts, kind="stable")
-        held = {}
-        for name, parts in later.held.items():
-            mine = old.held.get(name)
-            if mine is None or mine[0].shape[1:] != parts[0].shape[1:]:
-                blank = np.full((len(old.starts), *parts[0].shape[1:]), np.nan)
-                mine = blank, blank
-            held[name] = (
-                np.concatenate((mine[0], parts[0]))[order],
-                np.concatenate((mine[1], parts[1]))[order],
-            )
-        return Deviations(starts[order], held)
+        tracks = {}
+        for name, track in later.tracks.items():
+            mine = old.tracks.get(name)
+            if mine is None or mine.deviation.shape[1:] != track.deviation.shape[1:]:
+                blank = np.full((len(old.starts), *track.deviation.shape[1:]), np.nan)
+                mine = Track.of(blank, blank)
+            tracks[name] = mine.then(track).take(order)
+        return Deviations(starts[order], tracks)
 
-    def without(
+    def marked(
         self, starts: NDArray[np.int64], alarms: Mapping[tuple[str, str], NDArray[np.bool_]]
     ) -> Deviations:
-        """Return these, less what was an alarm: (window, segment) flags of the windows given."""
+        """Return these with the alarms of some windows: (window, segment) by series."""
         at = np.searchsorted(self.starts, starts)
-        held = dict(self.held)
+        tracks = dict(self.tracks)
         for name, flags in alarms.items():
-            if flags.any():
-                deviation, variance = held[name]
-                deviation = deviation.copy()
-                deviation[at] = np.where(flags[..., None], np.nan, deviation[at])
-                held[name] = deviation, variance
-        return Deviations(self.starts, held)
+            alarm = tracks[name].alarm.copy()
+            alarm[at] = flags[..., None]
+            tracks[name] = tracks[name]._replace(alarm=alarm)
+        return Deviations(self.starts, tracks)
 
-    def at(self, name: tuple[str, str], starts: NDArray[np.int64]) -> tuple[Values, Values]:
-        """Return deviation and variance of windows by their starts; NaN where there is none."""
-        deviation, variance = self.held[name]
+    def at(self, name: tuple[str, str], starts: NDArray[np.int64]) -> Track:
+        """Return one series' windows by their starts; NaN where there is none."""
         at = np.minimum(np.searchsorted(self.starts, starts), len(self.starts) - 1)
         there = (self.starts[at] == starts)[:, None, None]
-        return np.where(there, deviation[at], np.nan), np.where(there, variance[at], np.nan)
-
-    def _without(self, starts: NDArray[np.int64]) -> Deviations:
-        keep = ~np.isin(self.starts, starts)
-        held = {name: (d[keep], v[keep]) for name, (d, v) in self.held.items()}
-        return Deviations(self.starts[keep], held)
+        found = self.tracks[name].take(at)
+        return found._replace(deviation=np.where(there, found.deviation, np.nan))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +179,10 @@ def span_test(
     r, between = expectation.correlation, expectation.between
     variance = (between + noise) * _inflation(r, length)[count] / count
     variance = variance + _uncertainty(expectation, starts, step, length)
-    before, usable = _before(history, name, starts - length * step, expectation)
+    earlier = history.at(name, starts - length * step)
+    before, usable = _before(earlier, expectation)
     shared = _shared(r, length) * expectation.spread
-    carried = np.where(usable, shared / before * history.at(name, starts - length * step)[0], 0.0)
+    carried = np.where(usable, shared / before * earlier.deviation, 0.0)
     told = np.where(usable, shared**2 / before, 0.0)
     sd = np.sqrt(np.maximum(variance - told, noise / count))
     t = np.where(mean == carried, 0.0, (mean - carried) / sd)
@@ -182,34 +195,33 @@ def span_test(
 def _sums(
     history: Deviations, name: tuple[str, str], starts: NDArray[np.int64], step: int, length: int
 ) -> tuple[Values, Values, NDArray[np.int64], NDArray[np.bool_]]:
-    """Sums of deviations and sampling variances, how many, and whether the newest is there."""
-    deviation, variance = history.at(name, starts)
-    newest = np.isfinite(deviation)
-    total, noise = np.where(newest, deviation, 0.0), np.where(newest, variance, 0.0)
-    count = newest.astype(np.int64)
-    for lag in range(1, length):
-        deviation, variance = history.at(name, starts - lag * step)
-        there = np.isfinite(deviation)
-        total += np.where(there, deviation, 0.0)
-        noise += np.where(there, variance, 0.0)
+    """Sums of deviations and sampling variances, how many, and whether the newest is there.
+
+    What was an alarm by itself is no slow drift, and must not make one of later windows.
+    """
+    shape = (len(starts), *history.tracks[name].deviation.shape[1:])
+    total, noise, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int64)
+    first = np.zeros(shape, dtype=np.bool_)
+    for lag in range(length):
+        track = history.at(name, starts - lag * step)
+        there = np.isfinite(track.deviation)
+        if length > 1:
+            there &= ~track.alarm
+        total += np.where(there, track.deviation, 0.0)
+        noise += np.where(there, track.variance, 0.0)
         count += there
-    return total, noise, count, newest
+        first = there if lag == 0 else first
+    return total, noise, count, first
 
 
-def _before(
-    history: Deviations,
-    name: tuple[str, str],
-    starts: NDArray[np.int64],
-    expectation: Expectation,
-) -> tuple[Values, NDArray[np.bool_]]:
+def _before(earlier: Track, expectation: Expectation) -> tuple[Values, NDArray[np.bool_]]:
     """Variance of the window before a span, and whether it tells of the span.
 
     A window far off tells of a change, not of how windows usually vary.
     """
-    deviation, variance = history.at(name, starts)
-    variance = variance + expectation.between
-    near = np.abs(deviation) <= _FAR * np.sqrt(variance)
-    usable: NDArray[np.bool_] = np.isfinite(deviation) & near & (not expectation.sampled)
+    variance = earlier.variance + expectation.between
+    near = np.abs(earlier.deviation) <= _FAR * np.sqrt(variance)
+    usable: NDArray[np.bool_] = np.isfinite(earlier.deviation) & near & (not expectation.sampled)
     return np.where(usable, np.maximum(variance, _TINY), 1.0), usable
 
 
