@@ -181,13 +181,14 @@ def _worst_window(alarms: Sequence[Alarm], context: Context) -> str:
         return f"At worst {_told(worst)}."
     where = "" if worst.segment is None else f" for {plain(worst.segment)}"
     size, above = abs(worst.value or 0.0), (worst.value or 0.0) > 0
-    unit = "share" if context.unit is None else None
-    usual = worst.reason or f"{_usual(worst, unit)} was expected"
     if context.unit is not None:
         side = "low" if above else "high"
         said = f"{_number(size)} {context.unit}".strip() + f" too {side} on average"
+        usual = _usual(worst, None)
     else:
         said = f"{size * 100:.0f} in 100 {'more' if above else 'fewer'} than predicted"
+        usual = f"{round(100 * (worst.expected or 0.0))} ± {100 * (worst.spread or 0.0):.0f}"
+    usual = worst.reason or f"{usual} was expected"
     return f"At worst {said}{where}, on {worst.window_start:%-d %b} ({usual})."
 
 

@@ -194,7 +194,10 @@ def elsewhere(column: ColumnReport) -> str:
     head = leading(column)
     if not column.alarms or (head is not None and head.state is State.ALARM):
         return ""
-    return f"{plural(column.alarms, 'alarm')} in segments or windows"
+    alarms = plural(column.alarms, "alarm")
+    if not column.alarmed:
+        return f"{alarms} in segments"
+    return f"{alarms} of {' and '.join(column.alarmed)} in other windows"
 
 
 def judged_first(results: Sequence[Result]) -> list[Result]:
