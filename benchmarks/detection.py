@@ -29,7 +29,7 @@ from benchmarks.streams import Kind
 
 MONTHS, QUICK, PROCESSES = 300, 40, 2
 RESULTS = CACHE / "detection.json"
-PARTS = ("iid", "realistic", "cost", "peers")
+PARTS = (*Kind, "cost", "peers")
 
 
 def kept(figures: Sequence[Figure], results: Sequence[MonthResult], seconds: float) -> str:

@@ -55,7 +55,7 @@ class Null:
     bound: float
 
 
-NULLS = (Null(Kind.IID, 0.8), Null(Kind.REALISTIC, 1.5))
+NULLS = (Null(Kind.IID, 0.8), Null(Kind.REALISTIC, 1.5), Null(Kind.SIGMA, 1.5))
 POWERS = (
     Power("shift 0.25 σ", Kind.IID, What.SHIFT, 0.25, 2, 0.99),
     Power("category 10 → 14 %", Kind.IID, What.SHARE, 0.14, 2, 0.99),
@@ -64,6 +64,7 @@ POWERS = (
     Power("shift 0.25 σ", Kind.REALISTIC, What.SHIFT, 0.25, 2, 0.88, baseline_windows=60),
     Power("category 10 → 14 %", Kind.REALISTIC, What.SHARE, 0.14, 2, 0.98),
     Power("missing 1 → 3 %", Kind.REALISTIC, What.MISSING, 0.03, 2, 0.98),
+    Power("category 10 → 14 %", Kind.SIGMA, What.SHARE, 0.14, 2, 0.98),
     Power("ramp 0.02 σ a day", Kind.IID, What.SHIFT, 0.02, 6, 0.90, ramp=True),
     Power("ramp 0.005 σ a day", Kind.IID, What.SHIFT, 0.005, 14, 0.90, ramp=True),
     Power("step 0.05 σ", Kind.IID, What.SHIFT, 0.05, 9, 0.90),

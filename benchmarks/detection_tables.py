@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks import peers_detection
 from benchmarks.detection_figures import PER_CENT, Figure
-from benchmarks.detection_runs import NULLS, POWERS, WINDOWS, MonthResult
+from benchmarks.detection_runs import POWERS, WINDOWS, MonthResult
 from benchmarks.intervals import of_mean, wilson
 from benchmarks.peers_detection import KeptMonths
 from benchmarks.streams import Kind
@@ -60,7 +60,7 @@ def peers_table(results: Sequence[MonthResult]) -> Table:
         table.add_column("tidegauge", justify="right")
     for peer, rule in held:
         table.add_column(f"{peer}\n{rule}", justify="right")
-    for kind in dict.fromkeys(null.kind for null in NULLS):
+    for kind in peers_detection.KINDS:
         table.add_row(f"{kind}:")
         for row in _peer_rows(kind, results, held):
             table.add_row(*row)

@@ -16,6 +16,7 @@ What is in a stream:
   (standard deviation 0.3 σ) and a level of the day (0.05 σ, autocorrelation 0.5 at a day's lag).
   In a categorical column they move the logits of its values' shares, 0.3 and 0.05 along one
   direction of length 1, drawn for the month: one value's by 0.13 and 0.02 where there are five.
+- *realistic-σ*: the same, and only columns that have a σ vary: numbers, not categories.
 - Records of a day: log-normal around 2,000, standard deviation of the logarithm 0.25; *realistic*
   has on Saturdays and Sundays 60 % of what it has on other days, and as many in a week.
 - 1 % of the values are missing in eight columns, in both kinds alike on every day.
@@ -53,6 +54,7 @@ class Kind(StrEnum):
 
     IID = "iid"
     REALISTIC = "realistic"
+    SIGMA = "realistic-σ"
 
 
 class What(StrEnum):
@@ -265,7 +267,7 @@ class Stream:
     def sizes(self) -> NDArray[np.int64]:
         """Records of every window, the baseline's first."""
         rows = ROWS * np.exp(self._rng(1).normal(0, ROWS_SIGMA, len(self._days)))
-        if self.kind is Kind.REALISTIC:
+        if self.kind is not Kind.IID:
             volume = np.array([1.0] * 5 + [WEEKEND] * 2)
             rows = (volume / volume.mean())[self._days] * rows
         return rows.astype(np.int64)
@@ -283,7 +285,8 @@ class Stream:
     def _levels(self, place: int) -> Floats:
         """How far each window's level is from the column's own: (window,)."""
         n = len(self._days)
-        if self.kind is Kind.IID:
+        words = isinstance(COLUMNS[place], Categorical)
+        if self.kind is Kind.IID or (self.kind is Kind.SIGMA and words):
             return np.zeros(n)
         rng = self._rng(2, place)
         weekday = rng.normal(0, WEEKDAY_SD, 7)[self._days]
