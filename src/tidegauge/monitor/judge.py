@@ -234,7 +234,9 @@ def _test(
     short = np.zeros(df.shape, dtype=np.int64)
     if not expectation.sampled:
         lacking = np.where(np.isfinite(df), np.maximum(wanted - df, 0.0), wanted)
-        short = np.ceil(lacking).astype(np.int64)
+        # Each further window is taken to tell as much as those there are do.
+        told = np.clip(np.nan_to_num(df / np.maximum(expectation.windows - 1, 1)), 0.5, 1.0)
+        short = np.ceil(lacking / told).astype(np.int64)
     least, relative = metric.minimum_effect, metric.relative
     if monitor is not None and monitor.minimum_effect is not None:
         least, relative = monitor.minimum_effect, False
@@ -365,7 +367,8 @@ def _spend(
             alarm &= mine <= np.minimum.reduce(rivals)
             alarm &= ~taken.get(family[i], np.zeros(alarm.shape, np.bool_))
             taken[family[i]] = alarm | taken.get(family[i], alarm)
-            out[i] = _Share(alarm, own[..., u] * part, first[..., u] / tried)
+            level = np.where(np.isfinite(strengths[i].p), own[..., u] * part, np.nan)
+            out[i] = _Share(alarm, level, first[..., u] / tried)
     return out
 
 

@@ -56,7 +56,7 @@ def short(reason: _Words, where: _Flags, wanting: NDArray[np.int64]) -> None:
     """Say how many more windows the baseline needs: (segment, part) of them."""
     least = np.broadcast_to(wanting.min(axis=-1), where.shape)
     for more in np.unique(least[where]):
-        words = f"the baseline needs {_count(int(more), 'more window')} for this budget"
+        words = f"the baseline needs about {_count(int(more), 'more window')} for this budget"
         reason[where & (least == more)] = words
 
 
