@@ -16,9 +16,11 @@ from tidegauge.alert.lookup import (
     alarms_of,
     find_holes,
     find_impact,
+    holed_windows,
     known_windows,
     merged_impact,
     performance_metric,
+    told_holes,
 )
 from tidegauge.alert.sentences import subject, title
 from tidegauge.alert.severity import severity_of
@@ -26,7 +28,9 @@ from tidegauge.catalog.catalog import Catalog
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import Incident
 from tidegauge.catalog.tables import IncidentKind as Kind
+from tidegauge.explain.hours import Hole
 from tidegauge.monitor.closing import ClosedWindows, Yardstick
+from tidegauge.profile.layout import to_datetime
 from tidegauge.schema import Column, Role, Schema, Task
 
 #: Brings the stored results of one metric by segment, for windows that begin in ``[start, end)``.
@@ -166,6 +170,7 @@ class IncidentKeeper:
                 "harm": evidence.harm,
                 "metric": metric_of(alarms[0]),
                 "subject": watched.subject(alarms[0].column),
+                **({"read": _starts(alarms)} if kind is Kind.QUALITY else {}),
             },
             first_window=min(a.window_start for a in alarms),
             last_window=max(a.window_start for a in alarms),
@@ -189,7 +194,7 @@ class IncidentKeeper:
                 unit=(label.unit if label else None) or "" if numbers else None,
             )
         if kind is Kind.QUALITY:
-            return Context(holes=find_holes(alarms, watched.yardstick, watched.rows))
+            return Context(holes=self._holes(watched, incident, alarms, closed))
         if kind is Kind.DRIFT:
             columns = {a.column for a in alarms if a.column}
             before: dict[str, Any] = incident.evidence.get("impact", {})
@@ -203,6 +208,24 @@ class IncidentKeeper:
                 known_windows=self._known(watched, alarms),
             )
         return Context()
+
+    def _holes(
+        self,
+        watched: Watched,
+        incident: Incident,
+        alarms: Sequence[Alarm],
+        closed: Sequence[ClosedWindows],
+    ) -> dict[str, list[Hole]]:
+        """Find the hours of holes; only windows that are new, or computed again, are read."""
+        new = {to_datetime(int(start)) for one in closed for start in one.profile.windows}
+        before = {datetime.fromisoformat(text) for text in incident.evidence.get("read", ())}
+        windows = holed_windows(alarms)
+        read = [window for window in windows if window[0] in new or window[0] not in before]
+        found = find_holes(alarms, read, watched.yardstick, watched.rows)
+        told = told_holes(
+            incident.evidence.get("hours", ()), [one for one in windows if one not in read]
+        )
+        return {name: told.get(name, []) + found.get(name, []) for name in {*told, *found}}
 
     def _known(self, watched: Watched, alarms: Sequence[Alarm]) -> frozenset[datetime]:
         """The windows of some alarms that have labels enough to judge performance."""
@@ -227,6 +250,10 @@ class IncidentKeeper:
         for incident in self._incidents.of_model(watched.model_id, watched.version):
             if is_over(_open(incident), watermark, watched.width):
                 self._incidents.resolve(incident.id, now)
+
+
+def _starts(alarms: Sequence[Alarm]) -> list[str]:
+    return [start.isoformat() for start, _ in holed_windows(alarms)]
 
 
 def _meets(incident: Incident, starts: Sequence[datetime]) -> bool:

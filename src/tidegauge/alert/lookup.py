@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,20 +25,35 @@ Rows = Callable[[datetime, datetime, Sequence[str]], Iterable[pa.RecordBatch]]
 _MOST_WINDOWS = 7
 
 
-def find_holes(alarms: Sequence[Alarm], yardstick: Yardstick, rows: Rows) -> dict[str, list[Hole]]:
+def holed_windows(alarms: Sequence[Alarm]) -> list[tuple[datetime, datetime]]:
+    """Return the newest windows in which values are missing, from the alarms of an incident."""
+    return sorted({(a.window_start, a.window_end) for a in _lost(alarms)})[-_MOST_WINDOWS:]
+
+
+def _lost(alarms: Sequence[Alarm]) -> list[Alarm]:
+    return [a for a in alarms if a.metric == "missing_share" and a.column and a.segment is None]
+
+
+def find_holes(
+    alarms: Sequence[Alarm],
+    windows: Sequence[tuple[datetime, datetime]],
+    yardstick: Yardstick,
+    rows: Rows,
+) -> dict[str, list[Hole]]:
     """Find the hours in which the values of the alarmed columns are missing.
 
     Parameters
     ----------
     alarms : sequence of Alarm
         Of a quality incident.
+    windows : sequence of (start, end)
+        Those to look into; their records are read.
     yardstick : Yardstick
     rows : callable
         Brings the records of a window again, some columns only.
     """
-    lost = [a for a in alarms if a.metric == "missing_share" and a.column and a.segment is None]
+    lost = _lost(alarms)
     columns = sorted({a.column for a in lost if a.column})
-    windows = sorted({(a.window_start, a.window_end) for a in lost})[-_MOST_WINDOWS:]
     if not columns or yardstick.width <= HOUR:
         return {}
     layout = _narrow(yardstick.baseline.layout, columns)
@@ -52,6 +68,21 @@ def find_holes(alarms: Sequence[Alarm], yardstick: Yardstick, rows: Rows) -> dic
         for column in alarmed:
             if column is not None:
                 found[column] += holes(hourly, column, usual[column])
+    return found
+
+
+def told_holes(
+    hours: Sequence[Mapping[str, Any]], windows: Sequence[tuple[datetime, datetime]]
+) -> dict[str, list[Hole]]:
+    """Return the holes of some windows from an incident's evidence, by column."""
+    found: dict[str, list[Hole]] = {}
+    for told in hours:
+        start, end = (datetime.fromisoformat(told[name]) for name in ("start", "end"))
+        if any(first <= start < last for first, last in windows):
+            segments = tuple(told["segments"])
+            hole = Hole(start, end, told["missing"], told["records"], segments)
+            for column in told["columns"]:
+                found.setdefault(column, []).append(hole)
     return found
 
 
