@@ -253,8 +253,8 @@ def test_too_few_records_are_not_called_well() -> None:
 
 def test_a_baseline_of_too_few_windows_says_how_many_more() -> None:
     verdict = tg.compare(frame(1, 600), frame(2, 600), window="1d").verdict
-    assert verdict.startswith("Too few windows to tell: the baseline needs ")
-    assert verdict.endswith("more windows for this budget.")
+    assert "the baseline needs about " in verdict
+    assert "more windows for this budget" in verdict
 
 
 def test_labels_where_the_reference_had_none_are_no_damage() -> None:

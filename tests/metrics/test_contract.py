@@ -405,7 +405,8 @@ def test_what_is_judged_is_this():
         for name in METRICS
     }
     assert {name: tasks for name, tasks in judged.items() if tasks} == {
-        "ks": ["any"],
+        "location_shift": ["any"],
+        "shape_shift": ["any"],
         "total_variation": ["any"],
         "missing_share": ["any"],
         "infinite_share": ["any"],

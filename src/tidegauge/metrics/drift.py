@@ -57,7 +57,7 @@ def _pair(current: View, reference: View, floor: float = 0.0) -> tuple[Values, V
     Family.DRIFT,
     types=_NUMBERS,
     roles=_ROLES,
-    needs=("counts",),
+    needs=("counts", "sums"),
     unit="σ",
     direction=Direction.NEITHER,
     judged=True,
@@ -69,8 +69,10 @@ def _pair(current: View, reference: View, floor: float = 0.0) -> tuple[Values, V
 def location_shift(current: View, reference: View) -> Values:
     """Mean normal score of the values among the baseline's: 0.25 is a shift by a quarter σ.
 
-    Each value counts as the normal quantile of its rank in the baseline, over about 40 bins, so
-    heavy tails and outliers weigh no more than their rank. Source: van der Waerden (1952).
+    Each value counts as the normal quantile of its rank in the baseline, over about 40 bins;
+    in the outermost bins, and beyond the baseline's range, by its distance in σ, at most 8. So
+    an outlier weighs little, and a column that left its range is told by how far. Source: van
+    der Waerden (1952).
     """
     return linear.location(current, reference).value[..., 0]
 

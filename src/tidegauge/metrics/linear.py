@@ -7,6 +7,8 @@ have no such null; they say how large a change is, and are shown.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
@@ -16,6 +18,8 @@ from tidegauge.profile import CategoryBins
 from tidegauge.profile.bins import coarse_groups
 
 _LOCATION_BINS = 40
+#: So far beyond the baseline's end groups a value counts at most, in σ.
+_FAR = 8.0
 _SHAPE_BINS = 10
 #: Degrees of the polynomials: what about the distribution each of them sees.
 _SHAPES = {2: "spread", 3: "asymmetry", 4: "tails"}
@@ -57,26 +61,83 @@ def _means(view: View, starts: NDArray[np.int64], scores: Values) -> tuple[Value
     return mean, variance
 
 
-def normal_scores(reference: View) -> tuple[NDArray[np.int64], Values]:
-    """Return the groups of bins, and their normal scores: mean 0, variance 1 in the baseline.
+class _Scores(NamedTuple):
+    """Normal scores of a column's fine bins: mean 0, variance 1 in the baseline.
 
-    Returns
-    -------
-    starts : (group,) int64
-    scores : (group, 1) float64
-        Source: van der Waerden (1952), at the middle rank of each group.
+    Parameters
+    ----------
+    fixed : (bin,) float64
+    ends : (2,) float64
+        The baseline's least and greatest value.
+    scales : (2,) float64
+        What a step beyond each of them is measured by.
     """
-    starts, shares, rank = _groups(reference, _LOCATION_BINS)
+
+    fixed: Values
+    ends: Values
+    scales: Values
+
+
+def _normal_scores(reference: View) -> _Scores:
+    """Score the bins by their rank in the baseline, and their outermost by their distance.
+
+    Between the ends each of about 40 groups of bins has the normal quantile of its middle rank
+    (van der Waerden, 1952). A rank says no more once values leave the baseline's range, so in the
+    end groups, and beyond, each bin lies as far out as its mean does, in σ of the middle or in the
+    end's own spread, whichever is greater: heavy tails weigh little more than their rank.
+    """
+    starts, _, rank = _groups(reference, _LOCATION_BINS)
     half = 0.5 / _LOCATION_BINS
-    scores = special.ndtri(np.clip(rank, half, 1 - half))
-    scores = scores - shares @ scores
-    spread = np.sqrt(shares @ scores**2)
-    return starts, (scores / spread if spread > 0 else scores)[:, None]
+    by_group = special.ndtri(np.clip(rank, half, 1 - half))
+    counts, sums = (reference[name][0, 0].astype(np.float64) for name in ("counts", "sums"))
+    group = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(counts))))
+    held = np.bincount(group, counts)
+    centres = np.bincount(group, sums) / held
+    ends = np.array([reference["minimum"][0, 0], reference["maximum"][0, 0]], dtype=np.float64)
+    known = np.isfinite(centres)
+    if not known.any():
+        return _Scores(np.full(len(counts), np.nan), ends, np.ones(2))
+    sigma = np.diff(np.interp([-1.0, 1.0], by_group[known], centres[known]))[0] / 2
+    fixed, scales = by_group[group], np.full(2, sigma)
+    means = np.where(counts > 0, sums / counts, np.nan)
+    for side, last in ((0, 0), (1, len(starts) - 1)):
+        own = np.flatnonzero((group == last) & (counts > 0))
+        if not own.size or len(starts) < 3:
+            continue
+        away = means[own] - centres[last]
+        scales[side] = max(sigma, np.sqrt((counts[own] * away**2).sum() / held[last]))
+        if scales[side] > 0:
+            fixed[own] += np.clip(away / scales[side], -_FAR, _FAR)
+        fixed[-side] = fixed[own[-side]]
+    total = counts.sum()
+    fixed = fixed - counts @ fixed / total
+    spread = np.sqrt(counts @ fixed**2 / total)
+    return _Scores(fixed / spread if spread > 0 else fixed, ends, scales)
+
+
+def _scored(view: View, scores: _Scores) -> tuple[Values, Values]:
+    """Mean score of a window's records, and the variance of one: (window, segment)."""
+    counts, sums = view["counts"].astype(np.float64), view["sums"]
+    n = view.present
+    total, squares = counts @ scores.fixed, counts @ scores.fixed**2
+    for side in (0, 1):
+        beyond, end = counts[..., -side], scores.fixed[-side]
+        sign = 2 * side - 1
+        step = sign * (sums[..., -side] / beyond - scores.ends[side]) / scores.scales[side]
+        far = sign * np.clip(np.where(beyond > 0, np.nan_to_num(step, nan=1.0), 0.0), 0.0, _FAR)
+        total += beyond * far
+        squares += beyond * ((end + far) ** 2 - end**2)
+    mean: Values = total / n
+    return mean, np.maximum(squares / n - mean**2, 0.0)
 
 
 def location(current: View, reference: View) -> Linear:
     """Return how far the mean normal score lies from the baseline's, in its standard deviations."""
-    return _moved(current, reference, *normal_scores(reference), ("location",))
+    scores = _normal_scores(reference)
+    mean, own = _scored(current, scores)
+    usual, theirs = _scored(reference, scores)
+    variance = np.fmax(own, theirs) / current.present
+    return Linear((mean - usual)[..., None], variance[..., None], ("location",))
 
 
 def polynomials(rank: Values, shares: Values) -> Values:

@@ -81,11 +81,10 @@ def _unseen_p(current: View, reference: View) -> Values:
 def unseen_share(current: View, reference: View) -> Values:
     """Share of records whose value never occurred in the baseline.
 
-    Not defined where the baseline had no value at all, or more than 262,144 different ones.
+    Not defined where the baseline had more than 262,144 different values.
     """
     bins = reference.bins
-    unknown = isinstance(bins, CategoryBins) and bins.vocabulary is None
-    if unknown or not reference.present[0, 0]:
+    if isinstance(bins, CategoryBins) and bins.vocabulary is None:
         return np.full(current.rows.shape, np.nan)
     return _share(current["unseen"], current.rows)
 

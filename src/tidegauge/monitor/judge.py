@@ -367,8 +367,8 @@ def _spend(
             alarm &= mine <= np.minimum.reduce(rivals)
             alarm &= ~taken.get(family[i], np.zeros(alarm.shape, np.bool_))
             taken[family[i]] = alarm | taken.get(family[i], alarm)
-            level = np.where(np.isfinite(strengths[i].p), own[..., u] * part, np.nan)
-            out[i] = _Share(alarm, level, first[..., u] / tried)
+            own_level: Values = np.where(np.isfinite(strengths[i].p), own[..., u] * part, np.nan)
+            out[i] = _Share(alarm, own_level, first[..., u] / tried)
     return out
 
 

@@ -44,8 +44,13 @@ def key(series: Series) -> Key:
 
 
 def statistic(series: Series) -> Statistic:
-    """Return what is judged of a series: its linear statistics, else its own value."""
+    """Return what is judged of a series: its linear statistics, else its own value.
+
+    Where the metric has a test of its own that cannot tell, nothing is judged either.
+    """
     usable = np.isfinite(series.value) & series.enough & (series.n_current >= MIN_RECORDS)
+    if series.p_value is not None:
+        usable = usable & np.isfinite(series.p_value)
     if series.linear is not None:
         value, variance = series.linear.value, series.linear.variance
     else:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from tidegauge.metrics.result import Result
 from tidegauge.monitor.document import dump_policies
+from tidegauge.monitor.judge import ALONE
 from tidegauge.monitor.policy import Against, FalseAlarms, Monitor
 from tidegauge.report.format import duration, number, plural, share
 from tidegauge.report.states import SEVERITY, shown_state
@@ -184,7 +185,7 @@ def _row(column: str | None, members: Sequence[Result], level: float) -> Judged:
     return Judged(
         column,
         tuple(sorted(dict.fromkeys(one.metric for one in members))),
-        max(levels) / level if levels else None,
+        sum(levels) / (ALONE * level) if levels else None,
         worst,
         any(one.lower is not None or one.upper is not None for one in members) and not levels,
         next((one.reason for one in members if one.reason and worst == "too_few"), ""),
