@@ -306,7 +306,7 @@ def _strength(test: _Test, move: SpanTest, several: _Span) -> _Strength:
     if several.windows == 1:
         change = test.now - test.back(test.expected + move.carried)
     else:
-        change = test.back(test.expected + move.mean) - test.back(test.expected + move.carried)
+        change = test.back(move.expected + move.mean) - test.back(move.expected + move.carried)
     large = np.abs(change) >= several.effect * test.minimum[..., None]
     p_large = np.where(large & _worse(test.side, change), move.p, np.inf)
     p_large = np.where(np.isnan(p_large), np.inf, p_large)
@@ -481,10 +481,10 @@ def _slow_verdict(
     test: _Test, verdict: Judged, move: SpanTest, strength: _Strength, share: _Share
 ) -> Judged:
     alarm, lead = share.alarm & (verdict.state == State.OK.value), strength.lead
-    expected = test.expected + move.carried
+    expected = move.expected + move.carried
     high, low = (_at(test.back(expected + side * move.sd), lead) for side in (1, -1))
     spread = (high - low) / 2
-    mean = _at(test.back(test.expected + move.mean), lead)
+    mean = _at(test.back(move.expected + move.mean), lead)
     usual, windows = _at(test.back(expected), lead), _at(move.windows, lead)
     reason = verdict.reason.copy()
     moved_slowly(reason, alarm, test.series, lead[..., 0], windows, mean, usual, spread)

@@ -131,8 +131,10 @@ class SpanTest:
     ----------
     p : float64
         NaN where there is too little to tell.
+    expected : float64
+        Mean of what level and seasons lead one to expect of the last windows.
     mean : float64
-        Mean deviation of the last windows from what their seasons lead one to expect.
+        Mean deviation of the last windows from that.
     carried : float64
         What of it the window before them led one to expect.
     sd : float64
@@ -142,6 +144,7 @@ class SpanTest:
     """
 
     p: Values
+    expected: Values
     mean: Values
     carried: Values
     sd: Values
@@ -174,6 +177,7 @@ def span_test(
     length : int
         Windows that the mean is taken over; of more than three some may be missing.
     """
+    own = expectation.at(starts)
     total, noise, count, newest = _sums(history, name, starts, step, length)
     mean, noise = total / count, noise / count
     r, between = expectation.correlation, expectation.between
@@ -189,7 +193,8 @@ def span_test(
     df = expectation.df
     p = 2 * special.stdtr(df, -np.abs(t)) if side == 0 else special.stdtr(df, -side * t)
     enough = newest & (count >= min(length, max(_FEWEST, length // 2)))
-    return SpanTest(np.where(enough, p, np.nan), mean, carried, sd, count)
+    expected = sum((expectation.at(starts - lag * step) for lag in range(1, length)), own)
+    return SpanTest(np.where(enough, p, np.nan), expected / length, mean, carried, sd, count)
 
 
 def _sums(
