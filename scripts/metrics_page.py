@@ -52,10 +52,12 @@ def _where(one: Metric) -> str:
 
 
 def _judged(one: Metric) -> str:
-    if not one.judged:
+    tasks = sorted(task.value for task, other in one.by_task.items() if other.get("judged"))
+    if not one.judged and not tasks:
         return "when asked" if one.asked else ""
-    size = f"{one.minimum_effect:g}"
-    return f"from {size} × what is expected" if one.relative else f"from {size}"
+    size = f"from {one.minimum_effect:g}"
+    size = f"{size} × what is expected" if one.relative else size
+    return size if one.judged else f"{size}, {' and '.join(tasks)}"
 
 
 def page() -> str:
