@@ -154,6 +154,7 @@ def test_a_constant_series_has_no_change_and_nothing_to_be_told() -> None:
         ({"values": [1, "x"]}, "no plain series"),
         ({"times": [START]}, "1 times for 100 values"),
         ({"times": list(range(100))}, "whose unit nothing tells"),
+        ({"times": ["2026-01-01", None, *["soon"] * 98]}, "time 3 of the series is 'soon'"),
     ],
 )
 def test_bad_input_is_told(given: dict[str, object], says: str) -> None:

@@ -379,6 +379,13 @@ def _usable(
             code="bad_series",
         )
     moments = micros(stamps)
+    unread = np.flatnonzero((moments == NO_TIME) & np.asarray(stamps.is_valid()))
+    if len(unread):
+        at = int(unread[0])
+        raise BadInput(
+            f"time {at + 1} of the series is {stamps[at].as_py()!r}, which is no time",
+            code="not_a_time",
+        )
     places = np.flatnonzero(usable & (moments != NO_TIME))
     return series, moments, places[np.argsort(moments[places], kind="stable")], infinite
 
