@@ -117,7 +117,8 @@ def test_the_report_and_the_command_line_show_it(tmp_path: Path) -> None:
     )
     assert wrong.returncode == 2
     assert wrong.stderr == (
-        "tidegauge: error: no metric 'epps_singelton' (did you mean 'epps_singleton'?)\n"
+        "tidegauge: error: no metric 'epps_singelton' (did you mean 'epps_singleton'?); "
+        "docs/metrics.md lists all\n"
     )
 
 

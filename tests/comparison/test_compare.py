@@ -185,8 +185,23 @@ def test_a_window_that_is_no_width_is_refused(window: str) -> None:
 
 def test_a_window_without_a_timestamp_is_refused() -> None:
     a = frame(1).drop(columns="timestamp")
-    with pytest.raises(tg.BadInput, match="role timestamp"):
+    with pytest.raises(tg.BadInput, match="role timestamp; name it in the schema"):
         tg.compare(a, a, window="1d")
+    b = frame(1).rename(columns={"timestamp": "seen"})
+    with pytest.raises(tg.BadInput, match="role timestamp; give it to 'seen' in the schema"):
+        tg.compare(b, b, window="1d")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_values_far_beyond_the_baseline_are_compared_without_a_warning() -> None:
+    far = frame(2)
+    far["age"] *= 1e300
+    assert "'age' has drifted" in tg.compare(frame(1), far).verdict
+
+
+def test_a_window_that_is_no_text_is_refused() -> None:
+    with pytest.raises(tg.BadInput, match="window 5 is no width"):
+        tg.compare(frame(1), frame(2), window=5)  # type: ignore[arg-type]
 
 
 def test_a_missing_column_is_named_with_the_nearest_there_is() -> None:

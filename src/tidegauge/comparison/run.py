@@ -30,7 +30,7 @@ from tidegauge.monitor import expectations, judge, results_table
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.thresholds import hold, past_of
 from tidegauge.profile import Baseline, Profile
-from tidegauge.schema import Role, Schema
+from tidegauge.schema import ColumnType, Role, Schema
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _WIDEST = timedelta(days=3660)
@@ -49,7 +49,7 @@ def parse_window(text: str) -> timedelta:
     >>> parse_window("6h")
     datetime.timedelta(seconds=21600)
     """
-    number, unit = text[:-1], text[-1:]
+    number, unit = str(text)[:-1], str(text)[-1:]
     if not number.isdecimal() or int(number[:18]) == 0 or unit not in _UNITS:
         raise BadInput(
             f"window {text!r} is no width; give a number and m, h, d or w, such as 1d or 6h",
@@ -129,8 +129,10 @@ def compare(
     wanted = selected((*metrics, *sorted(policies.asked())))
     known, notes = fit(known, first, second)
     if width is not None and known.role(Role.TIMESTAMP) is None:
+        held = [repr(one.name) for one in known if one.type is ColumnType.DATETIME]
+        which = f"give it to {' or '.join(held)}" if held else "name it"
         raise BadInput(
-            "a window needs a column with the role timestamp; name it in the schema, or leave "
+            f"a window needs a column with the role timestamp; {which} in the schema, or leave "
             "the window out",
             code="no_timestamp",
         )

@@ -359,9 +359,11 @@ def find_metric(name: str) -> Metric:
     """
     known = all_metrics()
     if name not in known:
-        close = get_close_matches(name, known, n=1)
+        close = get_close_matches(name.casefold(), known, n=1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
-        raise NotFound(f"no metric {name!r}{hint}", code="unknown_metric")
+        raise NotFound(
+            f"no metric {name!r}{hint}; docs/metrics.md lists all", code="unknown_metric"
+        )
     return known[name]
 
 

@@ -111,10 +111,11 @@ def _numbers(
     at = np.clip(np.searchsorted(edges, right[point], side="left") - 1, 0, BARS - 1)
     matrix[point] = 0.0
     matrix[np.flatnonzero(point), at] = 1.0
-    below = np.where(
-        point, right < start, np.clip((start - left) / np.where(point, 1, width), 0, 1)
-    )
-    above = np.where(point, left > stop, np.clip((right - stop) / np.where(point, 1, width), 0, 1))
+    with np.errstate(over="ignore"):  # Where it overflows, the bin lies outside as a whole.
+        before = (start - left) / np.where(point, 1, width)
+        after = (right - stop) / np.where(point, 1, width)
+    below = np.where(point, right < start, np.clip(before, 0, 1))
+    above = np.where(point, left > stop, np.clip(after, 0, 1))
     matrix[np.flatnonzero(point & ((below > 0) | (above > 0)))] = 0.0
     return DisplayBins(edges, (), matrix, below.astype(float), above.astype(float))
 
