@@ -181,7 +181,7 @@ def span_test(
     total, noise, count, newest = _sums(history, name, starts, step, length)
     mean, noise = total / count, noise / count
     r, between = expectation.correlation, expectation.between
-    variance = (between + noise) * _inflation(r, length)[count] / count
+    variance = (between + noise) * inflation(r, count) / count
     variance = variance + _uncertainty(expectation, starts, step, length)
     earlier = history.at(name, starts - length * step)
     before, usable = _before(earlier, expectation)
@@ -237,7 +237,7 @@ def _uncertainty(
     known = expectation.level_variance
     if not expectation.sampled:
         before = np.maximum(expectation.windows, 1)
-        known = known * _inflation(expectation.correlation, int(before.max()))[before]
+        known = known * inflation(expectation.correlation, before)
     out: Values = np.broadcast_to(known, (len(starts), *known.shape))
     for one in expectation.effects:
         slots = np.zeros((len(starts), one.season.slots))
@@ -249,26 +249,26 @@ def _uncertainty(
     return np.maximum(out, 0.0)
 
 
-def _inflation(r: Values, most: int) -> _Table:
-    """How many times the variance of a mean of so many windows grows by autocorrelation."""
-    lags = np.arange(1, most + 1)
-    powers = r[..., None] ** lags
-    counts = np.arange(1, most + 1)[:, None]
-    weights = np.where(lags < counts, 1 - lags / counts, 0.0)
-    factors = 1 + 2 * (powers @ weights.T)
-    return _Table(np.concatenate((factors[..., :1], factors), axis=-1))
+def inflation(r: Values, count: NDArray[np.int64]) -> Values:
+    """Return how many times the variance of a mean grows by autocorrelation ``r`` per step.
 
+    That is 1 + 2 Σ (1 − k/n) rᵏ for k from 1 to n − 1, summed in closed form.
 
-class _Table:
-    """Factors by count, each (segment, part): looked up by an array of counts."""
+    Parameters
+    ----------
+    r : float64
+        Below 1.
+    count : int64
+        Values that the mean is of, n.
 
-    def __init__(self, factors: Values) -> None:
-        self.factors = factors
-
-    def __getitem__(self, counts: NDArray[np.int64]) -> Values:
-        shape = (*counts.shape, self.factors.shape[-1])
-        table = np.broadcast_to(self.factors, shape)
-        return np.take_along_axis(table, counts[..., None], axis=-1)[..., 0]
+    Examples
+    --------
+    >>> inflation(np.array([0.0, 0.5]), np.array([2, 2])).tolist()
+    [1.0, 1.5]
+    """
+    n, rest = np.maximum(count, 1), 1.0 - r
+    out: Values = 1.0 + 2.0 * (r / rest - r * (1.0 - r**n) / (n * rest**2))
+    return out
 
 
 def _shared(r: Values, length: int) -> Values:
