@@ -220,3 +220,15 @@ def test_an_alarm_of_a_category_names_the_value() -> None:
         alarm(Kind.DRIFT, 0, "carrier", reason=said, level=4e-4), metric="total_variation"
     )
     assert f"'carrier': {said}, on 20 Apr." in gather(Kind.DRIFT, [one], Context()).summary
+
+
+def test_slow_drift_is_no_part_of_a_sudden_one_that_began_beside_it() -> None:
+    slow = "slow: mean of the last 7 windows -0.07 σ where 0 ± 0.02 σ was expected"
+    alarms = [
+        alarm(Kind.DRIFT, 0, "age", reason=slow),
+        alarm(Kind.DRIFT, 1, "fare"),
+        alarm(Kind.DRIFT, 2, "mile"),
+        alarm(Kind.DRIFT, 3, "age"),
+    ]
+    found = group(alarms, [], DAY)
+    assert sorted(sorted(incident.columns) for incident, _ in found) == [["age"], ["fare", "mile"]]

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.metrics import find_metric
+from tidegauge.monitor.words import slow_windows
 
 #: Windows without an alarm after which an incident of this kind is over.
 QUIET: dict[Kind, int] = {
@@ -52,6 +53,8 @@ class OpenIncident:
         The one that its alarms are of, where every metric has incidents of its own.
     subject : str
         Of drift: ``data``, ``prediction`` or ``label``.
+    slow : bool
+        Whether it began as slow drift.
     """
 
     id: int | None
@@ -61,6 +64,7 @@ class OpenIncident:
     columns: set[str] = field(default_factory=set)
     metric: str | None = None
     subject: str = "data"
+    slow: bool = False
 
     @property
     def quiet(self) -> int:
@@ -105,8 +109,8 @@ def group(
 
     Alarms of performance, volume and service belong to the one incident of their metric or
     kind; so does drift of predictions, and drift of labels. Drift of data and quality belong to
-    the incident that already holds their column, or to one that began at the same time. In
-    segments alone they follow the same rule.
+    the incident that already holds their column, or to one that began at the same time, slowly
+    as they did or not. In segments alone they follow the same rule.
 
     Parameters
     ----------
@@ -155,9 +159,14 @@ def _find(
         if alarm.column in incident.columns:
             return incident
     for incident in near:
-        if abs(alarm.window_start - incident.first_window) <= _span(kind) * width:
+        together = abs(alarm.window_start - incident.first_window) <= _span(kind) * width
+        if together and incident.slow == _slow(alarm):
             return incident
     return None
+
+
+def _slow(alarm: Alarm) -> bool:
+    return slow_windows(alarm.reason) > 0
 
 
 def metric_of(alarm: Alarm) -> str | None:
@@ -167,7 +176,9 @@ def metric_of(alarm: Alarm) -> str | None:
 
 def _opened(alarm: Alarm, subject: str) -> OpenIncident:
     start, kind = alarm.window_start, kind_of(alarm.metric)
-    return OpenIncident(None, kind, start, start, metric=metric_of(alarm), subject=subject)
+    return OpenIncident(
+        None, kind, start, start, metric=metric_of(alarm), subject=subject, slow=_slow(alarm)
+    )
 
 
 def _touches(incident: OpenIncident, moment: datetime, width: timedelta) -> bool:

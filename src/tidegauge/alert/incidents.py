@@ -30,6 +30,7 @@ from tidegauge.catalog.tables import Incident
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.explain.hours import Hole
 from tidegauge.monitor.closing import ClosedWindows, Yardstick
+from tidegauge.monitor.words import slow_windows
 from tidegauge.profile.layout import to_datetime
 from tidegauge.schema import Column, Role, Schema, Task
 
@@ -170,6 +171,7 @@ class IncidentKeeper:
                 "harm": evidence.harm,
                 "metric": metric_of(alarms[0]),
                 "subject": watched.subject(alarms[0].column),
+                "slow": slow_windows(min(alarms, key=lambda a: a.window_start).reason) > 0,
                 **({"read": _starts(alarms)} if kind is Kind.QUALITY else {}),
             },
             first_window=min(a.window_start for a in alarms),
@@ -269,4 +271,5 @@ def _open(incident: Incident) -> OpenIncident:
         set(incident.evidence.get("columns", ())),
         incident.evidence.get("metric"),
         incident.evidence.get("subject", "data"),
+        incident.evidence.get("slow", False),
     )
