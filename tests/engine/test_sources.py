@@ -95,6 +95,12 @@ def test_every_frame_gives_the_same_rows(frame: Any) -> None:
     assert rows(frame) == ROWS.to_pylist()
 
 
+def test_lists_of_nothing_beside_texts_are_read() -> None:
+    frame = pd.DataFrame({"vector": [[float("nan")] * 4] * 3, "w": ["a", "b", "c"]})
+    read = pa.Table.from_batches(open_source(frame).batches())
+    assert read["vector"].to_pylist() == [[None] * 4] * 3
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnreadableSource, match=r"nothing\.parquet: no such file"):
         open_source(tmp_path / "nothing.parquet")

@@ -90,11 +90,9 @@ def plain_texts(table: pa.Table) -> pa.Table:
     >>> plain_texts(pa.table({"x": pa.array(["a"], pa.string_view())})).schema.field("x").type
     DataType(string)
     """
-    fields = [
-        field.with_type(pa.string())
-        if pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type)
-        else field
-        for field in table.schema
-    ]
-    schema = pa.schema(fields)
-    return table if schema.equals(table.schema) else table.cast(schema)
+    # Column by column: cast as a whole, a table with lists of nulls alone is refused.
+    for at, field in enumerate(table.schema):
+        if pa.types.is_string_view(field.type) or pa.types.is_large_string(field.type):
+            plain = table.column(at).cast(pa.string())
+            table = table.set_column(at, field.with_type(pa.string()), plain)
+    return table
