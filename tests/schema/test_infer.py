@@ -334,3 +334,9 @@ def test_a_long_table_is_judged_from_rows_all_over_it():
     values[500_000:] = 0.5
     table = pa.table({"x": values, "label": np.repeat([0, 1], 500_000)})
     assert infer_schema(table).task is Task.BINARY
+
+
+def test_a_schema_is_inferred_from_any_frame():
+    table = pa.table({"carrier": ["UA", "AA"] * 100, "label": [0, 1] * 100})
+    assert infer_schema(table.to_pandas()) == infer_schema(table)
+    assert infer_schema(table.to_batches()[0]) == infer_schema(table)

@@ -44,7 +44,7 @@ _TYPE_OF_ROLE = {
 
 
 def infer_schema(
-    table_or_sample: pa.Table, *, task: Task | None = None, segments: Sequence[str] = ()
+    table_or_sample: Any, *, task: Task | None = None, segments: Sequence[str] = ()
 ) -> Schema:
     """Infer the schema of records from some of them.
 
@@ -57,8 +57,9 @@ def infer_schema(
 
     Parameters
     ----------
-    table_or_sample : pyarrow.Table
-        At least one row and one column.
+    table_or_sample : frame
+        Any with the Arrow capsule interface (pandas, Polars, PyArrow, DuckDB), of at least one
+        row and one column.
     task : Task, optional
         What the model predicts, where it is known.
     segments : sequence of str
@@ -82,12 +83,15 @@ def infer_schema(
     >>> schema.task, schema.positive
     (<Task.BINARY: 'binary'>, 'true')
     """
-    _require_distinct_names(table_or_sample)
-    if table_or_sample.num_columns == 0:
+    table = table_or_sample
+    if not isinstance(table, pa.Table):
+        table = pa.table(table)
+    _require_distinct_names(table)
+    if table.num_columns == 0:
         raise EmptyInput("no columns; a schema needs at least one", code="no_columns")
-    if table_or_sample.num_rows == 0:
+    if table.num_rows == 0:
         raise EmptyInput("no rows; a schema is inferred from at least one record", code="no_rows")
-    sample = _sample(table_or_sample)
+    sample = _sample(table)
     contents = [Content(name, sample.column(i)) for i, name in enumerate(sample.column_names)]
     by_name = {content.name: content for content in contents}
     roles = assign_roles(contents)
