@@ -281,3 +281,16 @@ def test_quiet_months_keep_to_the_budget() -> None:
         states = np.concatenate([one.state[:, :1] == "alarm" for one in found.values()], axis=1)
         windows += int(states.any(axis=1).sum())
     assert windows <= 12 * 1.5
+
+
+def test_without_windows_volume_is_not_judged() -> None:
+    rng = np.random.default_rng(14)
+    source = open_source(days(rng, 3))
+    layout = survey_source(source, SCHEMA).layout("b")
+    then = profile_source(source, layout)
+    now = profile_source(open_source(days(rng, 1, 3)), layout)
+    found, _ = verdicts(then, now)
+    assert not alarmed(found.values())
+    row = found["row_count", None]
+    assert (row.state[0, 0], row.expected[0, 0]) == ("ok", 3000)
+    assert np.isnan(row.upper[0, 0])

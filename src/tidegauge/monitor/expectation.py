@@ -78,6 +78,8 @@ class Expectation:
         The metric's own value over the whole baseline.
     usual : (segment,) float64
         Its mean over the baseline's windows, in its own unit.
+    judged : bool
+        Whether a window can be held to it; what is only shown has a usual value and no more.
     """
 
     level: Values
@@ -92,6 +94,7 @@ class Expectation:
     last: tuple[NDArray[np.int64], Values, Values]
     whole: Values
     usual: Values
+    judged: bool = True
 
     @property
     def sampled(self) -> bool:
@@ -165,7 +168,7 @@ def shown_only(whole: Values, usual: Values) -> Expectation:
     usual : (segment,) float64
     """
     unknown = np.full((1, whole.shape[1], 1), np.nan)
-    return replace(without_windows(unknown, unknown, whole), usual=usual)
+    return replace(without_windows(unknown, unknown, whole), usual=usual, judged=False)
 
 
 def fit(

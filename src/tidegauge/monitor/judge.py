@@ -192,7 +192,7 @@ def judge(
         tests = {
             index: _test(one, known[key(one)], starts, policies, wanted)
             for index, one in enumerate(series)
-            if key(one) in known and is_judged(one, policies)
+            if key(one) in known and known[key(one)].judged and is_judged(one, policies)
         }
         history = _history(tests, starts, earlier)
         step = 1 if width is None else width // timedelta(microseconds=1)

@@ -115,6 +115,9 @@ def wanted(policies: Policies) -> list[Metric]:
 
 
 def _sampled(whole: Series) -> Expectation:
+    """Without windows, what has no test of two samples, such as volume, cannot be judged."""
+    if whole.p_value is None and whole.linear is None:
+        return shown_only(whole.value, whole.value[0])
     y = statistic(whole)
     return without_windows(y.value, y.variance, whole.value)
 
