@@ -89,6 +89,20 @@ def test_a_model_tells_how_it_is(api: Api) -> None:
     assert api.http.get("/v1/projects/nobody/models").json() == {"models": []}
 
 
+def test_a_version_is_as_new_as_its_last_records(api: Api, monkeypatch: Any) -> None:
+    monkeypatch.setattr("tidegauge.server.sightings.PAUSE_SECONDS", 0.5)
+    sent = records(30)
+    api.post("predictions?version=3", json=sent[:10])
+    until = time.monotonic() + 10
+    while not api.get()["versions"] and time.monotonic() < until:
+        time.sleep(0.05)
+    api.post("predictions?version=3", json=sent[10:])
+    newest = stamp(START + 29 * timedelta(minutes=10))
+    while api.get()["versions"][0]["last_event"] != newest and time.monotonic() < until:
+        time.sleep(0.1)
+    assert api.get()["versions"][0]["last_event"] == newest
+
+
 def test_an_unknown_model_is_named_with_what_is_like_it(api: Api) -> None:
     api.post("predictions", json=records(1))
     answer = api.http.get(f"{api.path}x/metrics")

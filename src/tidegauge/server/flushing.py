@@ -18,11 +18,20 @@ class TimedFlusher(Flusher):
         As for `Flusher`.
     on_time : callable
         Takes the seconds of each flush that moved something, and the failures since the start.
+    on_end : callable
+        Called after each flush, also after one that found nothing to move.
     """
 
-    def __init__(self, *parts: Any, on_time: Callable[[float, int], None], **options: Any) -> None:
+    def __init__(
+        self,
+        *parts: Any,
+        on_time: Callable[[float, int], None],
+        on_end: Callable[[], None],
+        **options: Any,
+    ) -> None:
         super().__init__(*parts, **options)
         self._on_time = on_time
+        self._on_end = on_end
 
     @property
     def alive(self) -> bool:
@@ -38,3 +47,4 @@ class TimedFlusher(Flusher):
         finally:
             if waiting:
                 self._on_time(time.perf_counter() - started, self.failures - failures)
+            self._on_end()

@@ -120,6 +120,7 @@ class Runtime:
             settings.flush_interval.total_seconds(),
             self._on_flush,
             on_time=self._on_flush_time,
+            on_end=self._note_versions,
         )
         self.intake = Intake(settings.max_requests, settings.max_request_bytes)
         cores = os.cpu_count() or 2
