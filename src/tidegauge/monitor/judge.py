@@ -12,19 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
 from tidegauge.metrics.evaluate import Series
-from tidegauge.metrics.registry import Direction, Family, Values
+from tidegauge.metrics.registry import Direction, Values
 from tidegauge.metrics.result import State
-from tidegauge.monitor.budget import combine, spend
+from tidegauge.monitor.budget import combine
 from tidegauge.monitor.expectation import Expectation
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.scales import back
+from tidegauge.monitor.shares import Entry, Share, Strength, at, share_out
 from tidegauge.monitor.spans import Deviations, SpanTest, Track, span, span_test
 from tidegauge.monitor.statistics import Expectations, Statistic, certain, is_judged, key, statistic
 from tidegauge.monitor.words import few, moved, moved_slowly, short, together
@@ -127,38 +128,12 @@ class _Test:
         return back(self.series.metric.scale, y, self.n)
 
 
-class _Strength(NamedTuple):
-    """How strongly one series speaks against "nothing changed"; (window, segment).
-
-    ``p`` is its p-value, ``smallest`` that of its strongest part. ``large`` is that of the
-    strongest part whose change is no smaller than the minimum effect, infinite if there is none,
-    and ``lead`` that part: (window, segment, 1).
-    """
-
-    p: Values
-    smallest: Values
-    large: Values
-    lead: NDArray[np.int64]
-
-
 class _Span(NamedTuple):
     """A test over several windows: its level, and the share of the minimum effect it needs."""
 
     windows: int
     level: float
     effect: float
-
-
-class _Share(NamedTuple):
-    """What came of one series' part of the budget; (window, segment).
-
-    ``level`` is what the p-value of the series must not pass by itself, ``first`` what that of
-    one of its parts must not before other tests have handed on their shares.
-    """
-
-    alarm: _Flags
-    level: Values
-    first: Values
 
 
 def judge(
@@ -199,7 +174,7 @@ def judge(
         single = _Span(1, alone, 1.0)
         moves = _moves(tests, history, starts, step, single)
         strengths = {i: _strength(test, moves[i], single) for i, test in tests.items()}
-        shares = _spend(tests, strengths, alone)
+        shares = _share_out(tests, strengths, alone)
         verdicts = {i: _verdict(t, moves[i], strengths[i], shares[i]) for i, t in tests.items()}
         alarms = {key(t.series): shares[i].alarm for i, t in tests.items()}
         history = history.marked(starts, alarms)
@@ -301,7 +276,7 @@ def _moves(
     return out
 
 
-def _strength(test: _Test, move: SpanTest, several: _Span) -> _Strength:
+def _strength(test: _Test, move: SpanTest, several: _Span) -> Strength:
     """Weigh one series by its parts' p-values and by how large their changes are."""
     if several.windows == 1:
         change = test.now - test.back(test.expected + move.carried)
@@ -312,84 +287,28 @@ def _strength(test: _Test, move: SpanTest, several: _Span) -> _Strength:
     p_large = np.where(np.isnan(p_large), np.inf, p_large)
     lead = np.argmin(p_large, axis=-1)[..., None]
     p = np.where(test.certain, np.nan, combine(move.p))
-    return _Strength(p, np.fmin.reduce(move.p, axis=-1), _at(p_large, lead), lead)
+    return Strength(p, np.fmin.reduce(move.p, axis=-1), at(p_large, lead), lead)
 
 
-def _at(parts: NDArray[Any], lead: NDArray[np.int64]) -> NDArray[Any]:
-    """Take one part of each cell."""
-    return np.take_along_axis(parts, lead, axis=-1)[..., 0]
-
-
-def _spend(
-    tests: Mapping[int, _Test], strengths: Mapping[int, _Strength], level: float
-) -> dict[int, _Share]:
-    """Spend a level over series: performance gets half where there is any, segments half of each.
-
-    Where the budget allows an alarm of a column, the statistic that speaks for it most carries
-    it, and others of another kind that could alone.
-    """
-    units: dict[str, list[int]] = {}
-    for index in strengths:
-        units.setdefault(_unit(tests[index].series), []).append(index)
-    if not units:
-        return {}
-    parts = {
-        name: np.array([tests[i].weight * tests[i].series.metric.weight for i in members])
-        for name, members in units.items()
-    }
-    p = np.stack(
-        [
-            combine(np.stack([strengths[i].p for i in members], axis=-1), weight)
-            for members, weight in zip(units.values(), parts.values(), strict=True)
-        ],
-        axis=-1,
-    )
-    family = {i: test.series.metric.family for i, test in tests.items()}
-    performance = np.array([family[m[0]] is Family.PERFORMANCE for m in units.values()])
-    asked = np.array([np.mean([tests[i].weight for i in m]) for m in units.values()])
-    share = _weights(p, asked, performance)
-    spent = spend(p.reshape(len(p), -1), share.reshape(len(p), -1), level)
-    rejected = spent.rejected.reshape(p.shape)
-    own, first = spent.level.reshape(p.shape), spent.first.reshape(p.shape)
-    out = {}
-    for u, (name, members) in enumerate(units.items()):
-        smallest = np.fmin.reduce([strengths[i].smallest for i in members])
-        told = np.stack([np.isfinite(strengths[i].p) for i in members], axis=-1)
-        all_told = (told * parts[name]).sum(axis=-1)
-        taken: dict[Family, _Flags] = {}
-        for i, weight in zip(members, parts[name], strict=True):
-            part = weight / np.maximum(all_told, weight)
-            tried = tests[i].parts / part
-            mine = strengths[i].large
-            rivals = [strengths[j].large for j in members if family[j] is family[i]]
-            clear = (mine <= own[..., u] / tried) | (mine <= smallest * (1 + 1e-9))
-            alarm = rejected[..., u] & np.isfinite(mine) & clear
-            alarm &= mine <= np.minimum.reduce(rivals)
-            alarm &= ~taken.get(family[i], np.zeros(alarm.shape, np.bool_))
-            taken[family[i]] = alarm | taken.get(family[i], alarm)
-            own_level: Values = np.where(np.isfinite(strengths[i].p), own[..., u] * part, np.nan)
-            out[i] = _Share(alarm, own_level, first[..., u] / tried)
-    return out
-
-
-def _weights(p: Values, weight: Values, performance: _Flags) -> Values:
-    """Share of the level that each test gets: (window, segment, unit)."""
-    tested = np.isfinite(p) & (weight > 0)
-    out = np.zeros(p.shape)
-    halves = [half for half in (performance, ~performance) if half.any()]
-    for half in halves:
-        segments = (
-            tested[:, 1:, half].any(axis=(1, 2)) if p.shape[1] > 1 else np.zeros(len(p), bool)
+def _share_out(
+    tests: Mapping[int, _Test], strengths: Mapping[int, Strength], level: float
+) -> dict[int, Share]:
+    """Share a level out over the series that were tested."""
+    entries = {
+        i: Entry(
+            _unit(tests[i].series),
+            tests[i].series.metric.family,
+            tests[i].weight,
+            tests[i].series.metric.weight,
+            tests[i].parts,
+            strength,
         )
-        for places, part in ((slice(0, 1), np.where(segments, 0.5, 1.0)), (slice(1, None), 0.5)):
-            own = np.where(tested[:, places][..., half], weight[half], 0.0)
-            total = own.sum(axis=(1, 2), keepdims=True)
-            scaled = own / np.where(total > 0, total, 1.0)
-            out[:, places, half] = scaled * np.reshape(part, (-1, 1, 1)) / len(halves)
-    return out
+        for i, strength in strengths.items()
+    }
+    return share_out(entries, level)
 
 
-def _verdict(test: _Test, move: SpanTest, strength: _Strength, share: _Share) -> Judged:
+def _verdict(test: _Test, move: SpanTest, strength: Strength, share: Share) -> Judged:
     series, lead = test.series, strength.lead
     state = np.where(np.isfinite(series.value), _OK, _NOT)
     state = np.where((series.n_current == 0) & (state == _NOT), _TOO_FEW, state)
@@ -397,15 +316,15 @@ def _verdict(test: _Test, move: SpanTest, strength: _Strength, share: _Share) ->
     state = np.where(untold & (state == _OK), _TOO_FEW, state)
     state = np.where(share.alarm, _ALARM, state)
     expected = test.expected + move.carried
-    usual = _at(test.back(expected), lead)
-    high, low = (_at(test.back(expected + side * move.sd), lead) for side in (1, -1))
+    usual = at(test.back(expected), lead)
+    high, low = (at(test.back(expected + side * move.sd), lead) for side in (1, -1))
     spread = (high - low) / 2
     lower, upper = _band(test, move, share)
     reason = np.full(state.shape, None, dtype=object)
     few(reason, state == _TOO_FEW, series)
     short(reason, (state == _TOO_FEW) & (test.short > 0).all(axis=-1), test.short)
     if test.parts > 1:
-        moved(reason, share.alarm, series, lead[..., 0], _at(test.now, lead), usual, spread)
+        moved(reason, share.alarm, series, lead[..., 0], at(test.now, lead), usual, spread)
         usual = np.broadcast_to(test.expectation.usual, series.value.shape)
     together(reason, share.alarm & (strength.p > share.level))
     return Judged(
@@ -426,7 +345,7 @@ def _worse(side: int, change: Values) -> _Flags:
     return np.ones(change.shape, dtype=np.bool_) if side == 0 else change * side > 0
 
 
-def _band(test: _Test, move: SpanTest, share: _Share) -> tuple[Values, Values]:
+def _band(test: _Test, move: SpanTest, share: Share) -> tuple[Values, Values]:
     """What is no alarm by itself, whatever else happens in the window.
 
     Where several statistics agree, less may be an alarm: such a value bounds itself.
@@ -469,7 +388,7 @@ def _slowly(
     """Judge the mean of the last windows; return the verdicts that this changes."""
     moves = _moves(tests, history, starts, step, several)
     strengths = {i: _strength(tests[i], move, several) for i, move in moves.items()}
-    shares = _spend(tests, strengths, several.level)
+    shares = _share_out(tests, strengths, several.level)
     return {
         i: _slow_verdict(tests[i], verdicts[i], move, strengths[i], shares[i])
         for i, move in moves.items()
@@ -478,14 +397,14 @@ def _slowly(
 
 
 def _slow_verdict(
-    test: _Test, verdict: Judged, move: SpanTest, strength: _Strength, share: _Share
+    test: _Test, verdict: Judged, move: SpanTest, strength: Strength, share: Share
 ) -> Judged:
     alarm, lead = share.alarm & (verdict.state == State.OK.value), strength.lead
     expected = move.expected + move.carried
-    high, low = (_at(test.back(expected + side * move.sd), lead) for side in (1, -1))
+    high, low = (at(test.back(expected + side * move.sd), lead) for side in (1, -1))
     spread = (high - low) / 2
-    mean = _at(test.back(move.expected + move.mean), lead)
-    usual, windows = _at(test.back(expected), lead), _at(move.windows, lead)
+    mean = at(test.back(move.expected + move.mean), lead)
+    usual, windows = at(test.back(expected), lead), at(move.windows, lead)
     reason = verdict.reason.copy()
     moved_slowly(reason, alarm, test.series, lead[..., 0], windows, mean, usual, spread)
     together(reason, alarm & (strength.p > share.level))
