@@ -199,6 +199,11 @@ def test_values_far_beyond_the_baseline_are_compared_without_a_warning() -> None
     assert "'age' has drifted" in tg.compare(frame(1), far).verdict
 
 
+def test_monitors_that_are_neither_policies_nor_a_file_are_refused() -> None:
+    with pytest.raises(tg.BadInput, match=r"monitors: a list holds none; give tg\.Policies"):
+        tg.compare(frame(1), frame(2), monitors=[tg.Monitor("psi")])  # type: ignore[arg-type]
+
+
 def test_a_window_that_is_no_text_is_refused() -> None:
     with pytest.raises(tg.BadInput, match="window 5 is no width"):
         tg.compare(frame(1), frame(2), window=5)  # type: ignore[arg-type]

@@ -74,6 +74,11 @@ def policies_of(
     if isinstance(given, Policies):
         return policies_from_json(policies_to_json(given), schema)
     if given is not None:
+        if not isinstance(given, str | os.PathLike):
+            raise BadInput(
+                f"monitors: a {type(given).__name__} holds none; give tg.Policies(…) or the path "
+                "of a file"
+            )
         return load_policies(Path(given), schema)
     if document is None or isinstance(document, Schema):
         return Policies()
