@@ -66,7 +66,7 @@ def compare(
     schema: Annotated[Path | None, typer.Option(help="Schema as YAML; else inferred.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the results here.")
+        Path | None, typer.Option("--json", help="Write the results here; - prints them.")
     ] = None,
     segment: Annotated[
         list[str] | None, typer.Option(help="Look at each value of this column too; repeatable.")
@@ -83,17 +83,23 @@ def compare(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Show the arithmetic of every alarm.")
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Show the arithmetic of each metric's strongest alarm."
+        ),
     ] = False,
 ) -> None:
     """Compare records with a reference. Exit code 0: no alarm, 1: alarm, 2: bad input."""
+    import json
+
     from tidegauge.comparison import compare as run
     from tidegauge.comparison.report import check_targets
     from tidegauge.engine.startup import only_files
     from tidegauge.report.terminal import print_report, progress
 
     only_files()
-    check_targets((html, json_file), (reference, current))
+    printed = json_file == Path("-")
+    check_targets((html, None if printed else json_file), (reference, current))
     with progress(_console(quiet, stderr=True), quiet) as advance:
         report = run(
             reference,
@@ -107,6 +113,9 @@ def compare(
         )
     if html is not None:
         report.save_html(html)
+    if printed:
+        print(json.dumps(report.to_json(), allow_nan=False))
+        raise typer.Exit(1 if report.alarms else 0)
     if json_file is not None:
         report.save_json(json_file)
     console = _console(quiet)
@@ -166,8 +175,9 @@ def detect(
 ) -> None:
     """Find where the level of a series of errors or scores changed.
 
-    For looking at a series: how often these detectors are wrong is not known, so they are no part
-    of a model's budget of false alarms. Exit code 0: no change, 1: changes, 2: bad input.
+    For looking at a series: how often these detectors are wrong is not known,
+    so they are no part of a model's budget of false alarms.
+    Exit code 0: no change, 1: changes, 2: bad input.
     """
     import json
 
@@ -211,13 +221,13 @@ def detect(
 def serve(
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder for journal, lake and catalog.  [default: tidegauge-data]"),
+        typer.Option(help="Folder for journal, lake and catalog.  \\[default: tidegauge-data]"),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port; 0 for any free one.  [default: 8420]")
+        int | None, typer.Option(help="Port; 0 for any free one.  \\[default: 8420]")
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")
+        str | None, typer.Option(help="Address to listen on.  \\[default: 127.0.0.1]")
     ] = None,
 ) -> None:
     """Run the server: API, pages, scheduler. Stops cleanly on Ctrl-C.

@@ -56,6 +56,22 @@ def test_exit_code_1_on_an_alarm_and_both_files_written(files: Path, tmp_path: P
     assert json.loads(results.read_text())["alarms"] >= 1
 
 
+def test_results_are_printed_instead_of_the_verdict(files: Path, tmp_path: Path) -> None:
+    html = tmp_path / "r.html"
+    done = run(
+        "compare", files / "then.parquet", files / "later.parquet", "--json", "-", "--html", html
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert json.loads(done.stdout)["alarms"] >= 1
+    assert html.exists()
+
+
+def test_the_help_of_serve_tells_what_goes_without_saying() -> None:
+    said = run("serve", "--help").stdout
+    assert "[default: 8420]" in said
+    assert "[default: 127.0.0.1]" in said
+
+
 def test_quiet_prints_nothing(files: Path) -> None:
     done = run("compare", files / "then.parquet", files / "later.parquet", "--quiet")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
