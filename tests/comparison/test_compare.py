@@ -204,6 +204,13 @@ def test_monitors_that_are_neither_policies_nor_a_file_are_refused() -> None:
         tg.compare(frame(1), frame(2), monitors=[tg.Monitor("psi")])  # type: ignore[arg-type]
 
 
+def test_a_report_is_saved_where_a_text_says(tmp_path: Path) -> None:
+    report = tg.compare(frame(1), frame(2))
+    assert report.save_html(f"{tmp_path}/a.html") == tmp_path / "a.html"
+    assert report.save_json(f"{tmp_path}/a.json") == tmp_path / "a.json"
+    assert {path.name for path in tmp_path.iterdir()} == {"a.html", "a.json"}
+
+
 def test_a_window_that_is_no_text_is_refused() -> None:
     with pytest.raises(tg.BadInput, match="window 5 is no width"):
         tg.compare(frame(1), frame(2), window=5)  # type: ignore[arg-type]

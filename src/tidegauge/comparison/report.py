@@ -88,15 +88,15 @@ class Report:
             code="unknown_format",
         )
 
-    def save_html(self, path: Path) -> Path:
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
         """Write the report as one HTML file that works offline."""
         from tidegauge.report.html import render_report
 
-        return _write(path, render_report(self.data))
+        return _write(Path(path), render_report(self.data))
 
-    def save_json(self, path: Path) -> Path:
+    def save_json(self, path: str | os.PathLike[str]) -> Path:
         """Write the results as JSON."""
-        return _write(path, json.dumps(self.to_json(), allow_nan=False))
+        return _write(Path(path), json.dumps(self.to_json(), allow_nan=False))
 
     def _repr_html_(self) -> str:
         from tidegauge.report.notebook import notebook_html
