@@ -18,6 +18,7 @@ from tidegauge.comparison.fit import (
 )
 from tidegauge.comparison.report import Report
 from tidegauge.comparison.summary import report_data, source_info, without_windows
+from tidegauge.comparison.windows import whole_windows
 from tidegauge.engine import open_source, profile_source, survey_source
 from tidegauge.engine.beside import beside
 from tidegauge.engine.source import Source
@@ -157,6 +158,9 @@ def compare(
         now = profile_source(second, layout, width, progress=done.stage("profiling", second))
     if not now.rows.sum():
         raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
+    then, partial = whole_windows(then, first.name)
+    now, cut = whole_windows(now, second.name)
+    notes += partial + cut
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
     series = evaluate(with_facts(now, _facts(then, now)), baseline.total, wanted)

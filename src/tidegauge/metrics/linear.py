@@ -124,7 +124,9 @@ def _scored(view: View, scores: _Scores) -> tuple[Values, Values]:
         beyond, end = counts[..., -side], scores.fixed[-side]
         sign = 2 * side - 1
         step = sign * (sums[..., -side] / beyond - scores.ends[side]) / scores.scales[side]
-        far = sign * np.clip(np.where(beyond > 0, np.nan_to_num(step, nan=1.0), 0.0), 0.0, _FAR)
+        # Beside a constant nothing tells what is far: one step.
+        step = np.where(scores.scales[side] > 0, step, 1.0)
+        far = sign * np.clip(np.where(beyond > 0, step, 0.0), 0.0, _FAR)
         total += beyond * far
         squares += beyond * ((end + far) ** 2 - end**2)
     mean: Values = total / n
@@ -150,7 +152,7 @@ def polynomials(rank: Values, shares: Values) -> Values:
     Returns
     -------
     (group, 3) float64
-        NaN for the degrees that so few groups cannot tell apart.
+        0 for the degrees that so few groups cannot tell apart.
 
     Examples
     --------
@@ -159,14 +161,13 @@ def polynomials(rank: Values, shares: Values) -> Values:
     >>> np.allclose(curves.T @ (curves * even[:, None]), np.eye(3))
     True
     """
-    out = np.full((len(rank), len(_SHAPES)), np.nan)
+    out = np.zeros((len(rank), len(_SHAPES)))
     filled = np.flatnonzero(shares > 0)
     degrees = [d for d in _SHAPES if d < len(filled)]
     if degrees:
         root = np.sqrt(shares[filled])
         powers = (2 * rank[filled, None] - 1) ** np.arange(degrees[-1] + 1)
         q, r = np.linalg.qr(powers * root[:, None])
-        out[:, : len(degrees)] = 0.0
         out[filled, : len(degrees)] = (q * np.sign(np.diag(r)) / root[:, None])[:, degrees]
     return out
 
@@ -213,7 +214,8 @@ def categories(current: View, reference: View) -> Linear:
     usual = np.append(shares[own], shares[rest].sum())
     n = current.present[..., None]
     value = np.arcsin(np.sqrt((parts + 0.375) / (n + 0.75)))
-    value = np.where(n * np.minimum(usual, 1 - usual) >= _FEWEST, value, np.nan)
+    known = (n * np.minimum(usual, 1 - usual) >= _FEWEST) | (usual == 1)
+    value = np.where(known, value, np.nan)
     variance = np.broadcast_to(1.0 / (4.0 * n + 2.0), value.shape)
     return Linear(value, variance, (*(_name(reference, int(i)) for i in own), _REST))
 

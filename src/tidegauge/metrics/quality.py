@@ -159,6 +159,7 @@ def type_error_share(current: View, reference: View) -> Values:
     judged=True,
     minimum_effect=0.2,
     relative=True,
+    fewest=0,
     noise=lambda view: 1.0 / np.maximum(view.rows, 1),
     uses_reference=False,
 )

@@ -219,6 +219,8 @@ class Metric:
     linear : callable, optional
         ``(current, reference) -> Linear``: the statistics that are judged in its place, on
         ``scale``; by default its own value.
+    fewest : int
+        Records that a window needs to be judged; the number of records itself needs none.
     weight : float
         Of a judged metric's p-value beside the others of its column.
     pooled : bool
@@ -258,6 +260,7 @@ class Metric:
     enough: Callable[[View], NDArray[np.bool_]] | None = field(default=None, repr=False)
     p_value: Compute | None = field(default=None, repr=False)
     linear: Decompose | None = field(default=None, repr=False)
+    fewest: int = 30
     weight: float = 1.0
     pooled: bool = False
     slow: bool = True

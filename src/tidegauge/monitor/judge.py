@@ -284,7 +284,7 @@ def _strength(test: _Test, move: SpanTest, several: _Span) -> Strength:
         change = test.back(move.expected + move.mean) - test.back(move.expected + move.carried)
     large = np.abs(change) >= several.effect * test.minimum[..., None]
     p_large = np.where(large & _worse(test.side, change), move.p, np.inf)
-    p_large = np.where(np.isnan(p_large), np.inf, p_large)
+    p_large = np.where(np.isnan(p_large) | test.certain[..., None], np.inf, p_large)
     lead = np.argmin(p_large, axis=-1)[..., None]
     p = np.where(test.certain, np.nan, combine(move.p))
     return Strength(p, np.fmin.reduce(move.p, axis=-1), at(p_large, lead), lead)
@@ -322,7 +322,8 @@ def _verdict(test: _Test, move: SpanTest, strength: Strength, share: Share) -> J
     lower, upper = _band(test, move, share)
     reason = np.full(state.shape, None, dtype=object)
     few(reason, state == _TOO_FEW, series)
-    short(reason, (state == _TOO_FEW) & (test.short > 0).all(axis=-1), test.short)
+    enough = series.n_current >= series.metric.fewest
+    short(reason, (state == _TOO_FEW) & enough & (test.short > 0).all(axis=-1), test.short)
     if test.parts > 1:
         moved(reason, share.alarm, series, lead[..., 0], at(test.now, lead), usual, spread)
         usual = np.broadcast_to(test.expectation.usual, series.value.shape)
@@ -362,8 +363,9 @@ def _band(test: _Test, move: SpanTest, share: Share) -> tuple[Values, Values]:
     if test.series.linear is not None and metric.direction is not Direction.NEITHER:
         nearest = np.fmin.reduce(np.fmin(high - usual, usual - low), axis=-1)
         upper = test.expectation.usual + nearest
-        upper = np.where(alarm, np.minimum(upper, value), np.maximum(upper, value))
-        return np.full(value.shape, np.nan), np.where(judged, upper, np.nan)
+        below = alarm & (value < test.expectation.usual)
+        above = np.where(alarm & ~below, np.minimum(upper, value), np.maximum(upper, value))
+        return np.where(below, value, np.nan), np.where(judged, above, np.nan)
     lower, upper = low[..., 0], high[..., 0]
     above = alarm & (value > usual[..., 0])
     lower, upper = (

@@ -29,6 +29,8 @@ _FEWEST = 3
 #: Standard deviations from which a window counts as far off.
 _FAR = 3.0
 _TINY = 1e-18
+#: Deviations below this are rounding.
+_SAME = 1e-9
 
 
 def span(width: timedelta) -> int:
@@ -189,7 +191,7 @@ def span_test(
     carried = np.where(usable, shared / before * earlier.deviation, 0.0)
     told = np.where(usable, shared**2 / before, 0.0)
     sd = np.sqrt(np.maximum(variance - told, noise / count))
-    t = np.where(mean == carried, 0.0, (mean - carried) / sd)
+    t = np.where(np.abs(mean - carried) < _SAME, 0.0, (mean - carried) / sd)
     df = expectation.df
     p = 2 * special.stdtr(df, -np.abs(t)) if side == 0 else special.stdtr(df, -side * t)
     enough = newest & (count >= min(length, max(_FEWEST, length // 2)))

@@ -23,8 +23,9 @@ from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.scales import forward
 from tidegauge.profile import Profile
 
-#: Records below which a window says nothing about its own level.
+#: Records below which a window says nothing about its own level, for most metrics.
 MIN_RECORDS = 30
+_NONE = 0.5
 
 #: A metric's name and a column's ("" for the model's own).
 Key = tuple[str, str]
@@ -48,14 +49,17 @@ def statistic(series: Series) -> Statistic:
 
     Where the metric has a test of its own that cannot tell, nothing is judged either.
     """
-    usable = np.isfinite(series.value) & series.enough & (series.n_current >= MIN_RECORDS)
+    usable = np.isfinite(series.value) & series.enough
+    usable &= series.n_current >= series.metric.fewest
     if series.p_value is not None:
         usable = usable & np.isfinite(series.p_value)
     if series.linear is not None:
         value, variance = series.linear.value, series.linear.variance
     else:
         n = series.n_current.astype(np.float64)
-        value = forward(series.metric.scale, series.value, n)[..., None]
+        # None of what is counted stands at a half, where a logarithm can show it.
+        held = np.maximum(series.value, _NONE) if not series.metric.fewest else series.value
+        value = forward(series.metric.scale, held, n)[..., None]
         variance = np.zeros_like(value) if series.noise is None else series.noise[..., None]
     known = usable[..., None] & np.isfinite(value)
     return Statistic(np.where(known, value, np.nan), np.where(known, variance, np.nan))
@@ -124,7 +128,7 @@ def _sampled(whole: Series) -> Expectation:
 
 def _usual(series: Series, whole: Values) -> Values:
     """Mean of a metric over the baseline's windows; of the whole where there is none."""
-    known = np.isfinite(series.value) & (series.n_current >= MIN_RECORDS)
+    known = np.isfinite(series.value) & (series.n_current >= series.metric.fewest)
     usual = np.where(known, series.value, 0.0).sum(axis=0) / known.sum(axis=0)
     out: Values = np.where(np.isfinite(usual), usual, whole[0])
     return out
