@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tidegauge.metrics import find_metric
 from tidegauge.metrics.result import Result
 from tidegauge.monitor.document import dump_policies
 from tidegauge.monitor.judge import ALONE
@@ -100,7 +101,7 @@ def monitors_view(model: Model, results: Iterable[Result]) -> MonitorsView:
     return MonitorsView(
         Verdict("shown", _budget(policies.false_alarms), about),
         tuple(_said(one) for one in policies.monitors),
-        tuple(_judged(results, level)),
+        tuple(_judged(results, model, level)),
         f"model: {model.name}\n{dump_policies(policies)}",
     )
 
@@ -161,14 +162,14 @@ def says(monitor: Monitor) -> str:
     return "; ".join(parts) or "judged, with the usual share of the budget"
 
 
-def _judged(results: Iterable[Result], level: float) -> Sequence[Judged]:
+def _judged(results: Iterable[Result], model: Model, level: float) -> Sequence[Judged]:
     together: dict[tuple[str | None, str, bool], list[Result]] = {}
     for one in _of_one_version(results):
         if one.level is None and shown_state(one) in ("shown", "not_applicable"):
             continue
         by_itself = one.metric if one.column is None else ""
-        together.setdefault((one.column, by_itself, one.level is None), []).append(one)
-    found = [_row(column, members, level) for (column, *_), members in together.items()]
+        together.setdefault((one.column, by_itself, _bounded(one, model)), []).append(one)
+    found = [_row(column, members, level, kind) for (column, _, kind), members in together.items()]
     return sorted(found, key=lambda row: (-(row.share or 0.0), row.column or "", row.metrics))
 
 
@@ -179,7 +180,14 @@ def _of_one_version(results: Iterable[Result]) -> list[Result]:
     return [one for one in held if most is not None and one.version == most.version]
 
 
-def _row(column: str | None, members: Sequence[Result], level: float) -> Judged:
+def _bounded(one: Result, model: Model) -> bool:
+    """Whether a threshold takes the place of the budget."""
+    column = model.schema[one.column] if one.column in model.schema.names else None
+    monitor = model.policies.of(find_metric(one.metric), column)
+    return monitor is not None and monitor.threshold is not None
+
+
+def _row(column: str | None, members: Sequence[Result], level: float, bounded: bool) -> Judged:
     levels = [one.level for one in members if one.level is not None]
     worst = min((str(one.state) for one in members), key=lambda s: SEVERITY.get(s, len(SEVERITY)))
     return Judged(
@@ -187,6 +195,6 @@ def _row(column: str | None, members: Sequence[Result], level: float) -> Judged:
         tuple(sorted(dict.fromkeys(one.metric for one in members))),
         sum(levels) / (ALONE * level) if levels else None,
         worst,
-        any(one.lower is not None or one.upper is not None for one in members) and not levels,
+        bounded,
         next((one.reason for one in members if one.reason and worst == "too_few"), ""),
     )
