@@ -184,7 +184,7 @@ def _one_thread() -> Iterator[None]:
     Its threads wait for each other by spinning. On two cores with anything else running (the
     demo's own server) two threads were measured at 76 to 118 s for a training of 5 to 9 s with one.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(limits=1, user_api="openmp"):
         yield
