@@ -16,7 +16,7 @@ from tidegauge.metrics import evaluate
 from tidegauge.monitor import Deviations, Judged, expectations, judge
 from tidegauge.monitor.budget import combine, spend
 from tidegauge.monitor.policy import FalseAlarms, Monitor, Policies, Threshold
-from tidegauge.profile import Profile
+from tidegauge.profile import Profile, Profiler
 from tidegauge.schema import Column, ColumnType, Role, Schema
 
 DAY = timedelta(days=1)
@@ -294,3 +294,16 @@ def test_without_windows_volume_is_not_judged() -> None:
     row = found["row_count", None]
     assert (row.state[0, 0], row.expected[0, 0]) == ("ok", 3000)
     assert np.isnan(row.upper[0, 0])
+
+
+def test_a_window_without_a_record_is_an_alarm_of_volume_and_nothing_else() -> None:
+    rng = np.random.default_rng(15)
+    (then,) = profiles(days(rng, 30))
+    start = then.windows[-1:] + DAY // timedelta(microseconds=1)
+    silent = Profiler(then.layout, DAY).finish(start)
+    found, _ = verdicts(then, silent)
+    row = found["row_count", None]
+    assert (row.state[0, 0], row.series.value[0, 0]) == ("alarm", 0)
+    assert row.p_value[0, 0] < 1e-6 and row.expected[0, 0] == pytest.approx(1000, rel=0.05)
+    assert alarmed(found.values()) == 1
+    assert found["location_shift", "a"].state[0, 0] == "too_few"
