@@ -287,7 +287,7 @@ class ModelWatch:
             batches = self._rows(start, end, columns, version)
             profile = profile_windows(batches, self.yardstick, starts)
             profiles.append((version, profile))
-        self._judge(profiles, starts, watermark, progress, now, new=True)
+        self._judge(_served(profiles), starts, watermark, progress, now, new=True)
 
     def _last_version(self, before: datetime) -> list[str | None]:
         """The version that was active last; where all is silent, it is the one that is missed."""
@@ -414,6 +414,29 @@ class ModelWatch:
                 done = labelled >= n or end <= final
                 basis = Basis.FINAL if done else Basis.PARTIAL
                 yield WindowRow(version, begin, end, int(n), int(labelled), basis.value, now)
+
+
+def _served(
+    profiles: Sequence[tuple[str | None, Profile]],
+) -> list[tuple[str | None, Profile]]:
+    """Leave each version the windows in which it served; silence is the newest version's.
+
+    Parameters
+    ----------
+    profiles : sequence of (version, Profile)
+        All over the same windows.
+    """
+    if len(profiles) < 2:
+        return list(profiles)
+    rows = np.stack([profile.rows[:, 0] for _, profile in profiles])
+    silent = rows.sum(axis=0) == 0
+    last = np.where(rows > 0, np.arange(rows.shape[1]), -1).max(axis=1)
+    out = []
+    for i, (version, profile) in enumerate(profiles):
+        keep = (rows[i] > 0) | (silent & (i == int(last.argmax())))
+        if keep.any():
+            out.append((version, profile if keep.all() else profile.select(keep)))
+    return out
 
 
 def _runs(starts: Sequence[datetime], width: timedelta) -> Iterator[list[datetime]]:
