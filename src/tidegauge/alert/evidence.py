@@ -238,10 +238,12 @@ def _drift(
     known = sum(1 for window in windows if window in context.known_windows) or bad
     moves = {c: context.impact[c] for c in columns if c in context.impact}
     details |= {"impact": moves, "performance_windows": bad}
-    strongest = max(moves.values(), key=abs, default=0.0)
+    first = max(moves, key=lambda c: abs(moves[c]), default="")
+    strongest = moves.get(first, 0.0)
     harmful = bad >= _COINCIDENT * max(known, 1)
     details["harm_text"] = "" if harmful or not known else "no harm seen"
-    moved = f"Alone it would move the mean score by {strongest:+.3f}. " if moves else ""
+    alone = "Alone it" if len(columns) == 1 else f"Alone '{first}'"
+    moved = f"{alone} would move the mean score by {strongest:+.3f}. " if moves else ""
     if not known:
         meanwhile = "Whether performance suffered is not known: there are too few labels."
     elif len(windows) == 1:
