@@ -6,8 +6,9 @@ scikit-learn, beside what Tidegauge is given of them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -27,7 +28,7 @@ NAN, INF = float("nan"), float("inf")
 Arrays = dict[str, pa.Array]
 
 
-class Pair:
+class Pair(ABC):
     """A baseline's records and others, with the layout that the former suggest."""
 
     #: The column whose metrics are looked at; ``None`` for those of the model.
@@ -36,9 +37,9 @@ class Pair:
     #: So many make 200 for every metric, as some are undefined for want of records.
     examples: ClassVar[int] = 300
 
+    @abstractmethod
     def records(self) -> tuple[Schema, Arrays, Arrays]:
         """Return the schema, the baseline's columns and the others."""
-        raise NotImplementedError
 
     @cached_property
     def made(self) -> tuple[Layout, Profile, Profile]:
@@ -253,12 +254,12 @@ class Classes(Pair):
     label: list[str | None]
     #: Probabilities (record, class), NaN where there is none; and the classes.
     shares: Any
-    classes: list[str]
+    classes: Sequence[str]
 
-    @cached_property
+    @property
+    @abstractmethod
     def said(self) -> list[str | None]:
         """What the model decided."""
-        raise NotImplementedError
 
     @cached_property
     def decided(self) -> tuple[Any, Any]:
@@ -293,9 +294,9 @@ class Classes(Pair):
         return self.shares[self.valid].max(axis=1)
 
     @property
+    @abstractmethod
     def calibrated(self) -> tuple[Any, Any]:
         """What is held against each other for the calibration: right or not, and how sure."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +309,7 @@ class Binary(Classes):
     answer: Any = None
 
     average = "binary"
-    classes = ["false", "true"]  # noqa: RUF012
+    classes = ("false", "true")
 
     def records(self) -> tuple[Schema, Arrays, Arrays]:
         """See `Pair`."""
@@ -325,7 +326,7 @@ class Binary(Classes):
         return Schema(tuple(columns), Task.BINARY, positive="true"), old, new
 
     @cached_property
-    def label(self) -> list[str | None]:  # type: ignore[override]
+    def label(self) -> list[str | None]:
         """Current labels as texts."""
         return [None if t < 0 else self.classes[t] for t in self.truth]
 
