@@ -26,9 +26,9 @@ import pyarrow as pa
 
 from benchmarks.streams import BASELINE, CATEGORICAL, NUMERIC, SCORE, WATCHED, WIDTH, Change, Stream
 from tidegauge.metrics import evaluate
+from tidegauge.metrics.registry import selected
 from tidegauge.monitor.closing import Yardstick, close_windows
 from tidegauge.monitor.judge import Judged, judge
-from tidegauge.monitor.statistics import wanted
 from tidegauge.monitor.words import slow_windows
 from tidegauge.profile import Baseline, Profile, Profiler, Survey
 from tidegauge.profile.layout import Layout
@@ -110,7 +110,7 @@ class Month:
     def alarms_only(self, profile: Profile) -> list[Alarm]:
         """Return the same alarms, without computing what is shown and not judged."""
         stick = self.yardstick
-        metrics = [metric for metric in wanted(stick.policies) if metric.judged]
+        metrics = [metric for metric in selected(stick.policies.asked()) if metric.judged]
         series = evaluate(profile, stick.baseline.total, metrics)
         verdicts = judge(
             series, stick.expectations, profile.windows, stick.width, stick.policies, None

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from tidegauge.explain import ScoreImpact
 from tidegauge.metrics import Series, evaluate
-from tidegauge.metrics.registry import Family
+from tidegauge.metrics.registry import Family, selected
 from tidegauge.metrics.result import Basis
 from tidegauge.metrics.staleness import Facts, with_facts
 from tidegauge.monitor.judge import Judged, Verdicts, judge
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.spans import Deviations, span
-from tidegauge.monitor.statistics import Expectations, expectations, wanted
+from tidegauge.monitor.statistics import Expectations, expectations
 from tidegauge.monitor.tables import results_table
 from tidegauge.monitor.thresholds import Past, hold
 from tidegauge.profile import Baseline, Profile, Profiler
@@ -175,7 +175,7 @@ def deviations_of(profile: Profile, yardstick: Yardstick) -> Deviations:
 def _judged(
     profile: Profile, yardstick: Yardstick, earlier: Deviations | None
 ) -> tuple[list[Series], Verdicts]:
-    metrics = wanted(yardstick.policies)
+    metrics = selected(yardstick.policies.asked())
     series = [_whole_only(s) for s in evaluate(profile, yardstick.baseline.total, metrics)]
     verdicts = judge(
         series,

@@ -2,9 +2,9 @@
 
 Every judged statistic becomes a p-value under "nothing changed"; those of one column are combined
 into one; the budget's share of the window is spent over the columns and the model's own metrics.
-A part of it goes to the mean of the last two windows, and of the last seven, for drift too slow to
-show in one. A change
-smaller than the metric's minimum effect is never an alarm, however significant.
+Parts of it go to the mean of the last two windows, and of the last seven, for drift too slow to
+show in one. A change smaller than the metric's minimum effect is never an alarm, however
+significant.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ def judge(
         Of a window; None where one window holds everything.
     policies : Policies, optional
     earlier : Deviations, optional
-        Of the windows before these, for the slow test.
+        Of the windows before these, for what is carried over and for means of several windows.
     """
     policies = policies or Policies()
     whole = policies.false_alarms.level(width)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.metrics import Metric, evaluate
+from tidegauge.metrics import evaluate
 from tidegauge.metrics.evaluate import Series
-from tidegauge.metrics.registry import Scale, Values, all_metrics
+from tidegauge.metrics.registry import Scale, Values, selected
 from tidegauge.monitor.expectation import (
     Expectation,
     Fitted,
@@ -90,7 +90,7 @@ def expectations(baseline: Profile, policies: Policies | None = None) -> Expecta
     """
     policies = policies or Policies()
     total = baseline.total()
-    asked = wanted(policies)
+    asked = selected(policies.asked())
     with np.errstate(all="ignore"):
         wholes = {key(s): s for s in evaluate(total, total, asked)}
         if baseline.width is None:
@@ -109,13 +109,6 @@ def expectations(baseline: Profile, policies: Policies | None = None) -> Expecta
             settled = settle([fitted for _, fitted in kind], pooled=pooled)
             out.update(zip((name for name, _ in kind), settled, strict=True))
     return out
-
-
-def wanted(policies: Policies) -> list[Metric]:
-    """Return the metrics to compute: all but those that only a monitor can ask for."""
-    asked = policies.asked()
-    every = all_metrics()
-    return [m for name, m in every.items() if not getattr(m, "asked", False) or name in asked]
 
 
 def _sampled(whole: Series) -> Expectation:
