@@ -52,18 +52,9 @@ class Alarm:
     reason: str | None = None
 
 
-_VALUES = (
-    "value",
-    "expected",
-    "lower",
-    "upper",
-    "p_value",
-    "effect",
-    "n_current",
-    "spread",
-    "level",
-    "reason",
-)
+#: What names an alarm; all else is what it came to, and may be computed again.
+_NAMED = frozenset({"metric", "column", "segment", "window_start", "window_end"})
+_VALUES = tuple(one.name for one in fields(Alarm) if one.name not in _NAMED)
 
 
 class Incidents:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from tidegauge.catalog import Alarm
@@ -31,23 +32,7 @@ _INCIDENT = (
     "resolved_at",
     "evidence",
 )
-_ALARM = (
-    "metric",
-    "column",
-    "segment",
-    "window_start",
-    "window_end",
-    "value",
-    "expected",
-    "lower",
-    "upper",
-    "p_value",
-    "effect",
-    "n_current",
-    "spread",
-    "level",
-    "reason",
-)
+_ALARM = tuple(one.name for one in fields(Alarm))
 __all__ = ["UNRESOLVED", "by_harm", "shown_baseline", "shown_incident", "shown_model"]
 
 
