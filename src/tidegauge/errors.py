@@ -11,7 +11,9 @@
     │   └── EmptyInput           nothing to work on
     ├── NotFound                 a project, model, record or incident that is not there
     ├── Conflict                 what is asked contradicts what is stored
+    │   └── LeaseLost            another process does this work now
     ├── Overloaded               try again later; carries the seconds to wait
+    ├── Unavailable              the catalog or the store does not answer; likewise
     └── MissingExtra             an optional part that is not installed
 
 Each carries a machine-readable ``code`` and a message of one line that says what was wrong,
@@ -125,6 +127,31 @@ class Overloaded(TidegaugeError):
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LeaseLost(Conflict):
+    """Another process has taken over the work that this one was doing; nothing was written."""
+
+    code = "lease_lost"
+
+
+class Unavailable(TidegaugeError):
+    """A part that the server needs, such as the catalog, does not answer at the moment.
+
+    Parameters
+    ----------
+    message : str
+        One line for a person.
+    retry_after : float
+        Seconds to wait before the next attempt.
+    """
+
+    code = "unavailable"
+    status = 503
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: float = 5.0) -> None:
+        super().__init__(message, code=code)
         self.retry_after = retry_after
 
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from tidegauge.errors import BadInput, Overloaded, TidegaugeError
+from tidegauge.errors import BadInput, Overloaded, TidegaugeError, Unavailable
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -85,7 +85,7 @@ def problem(
 def problem_of(error: TidegaugeError) -> Response:
     """Return the answer to an error raised on purpose."""
     headers = {}
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | Unavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     message = error.message.encode("utf-8", "replace").decode()
     return problem(error.status, error.code, message, headers)
