@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -38,6 +38,10 @@ def _words(value: object) -> object:
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
+
+
+def _lower_case(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
 
 
 Span = Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta(0))]
@@ -128,6 +132,36 @@ class Settings(BaseModel):
     restate_interval: Span = Field(
         timedelta(minutes=10),
         description="How often at most a window is computed again because of late labels.",
+    )
+
+    # What it tells of itself.
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(_lower_case)
+    ] = Field(
+        "warning",
+        description="What is logged: debug, info (every request but those with records, windows "
+        "that close), warning or error.",
+    )
+    log_format: Annotated[Literal["console", "json"], BeforeValidator(_lower_case)] = Field(
+        "console", description="console for people, json for programs: one object a line."
+    )
+    traces: str | None = Field(
+        None,
+        description="Where spans of its own work are sent, as OpenTelemetry: the address of an "
+        "OTLP receiver such as http://localhost:4318, or off; by default where "
+        "OTEL_EXPORTER_OTLP_ENDPOINT says, if it says anything. Needs the extra tracing.",
+    )
+    trace_ratio: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced, of those whose caller does not say; "
+        "what the server does by itself is always traced.",
+    )
+    stop_delay: SpanOrZero = Field(
+        timedelta(0),
+        description="How long it goes on answering, as not ready, once it is told to stop: time "
+        "for a load balancer to send requests elsewhere.",
     )
 
     # What models start with; each model keeps its own once it is created.
