@@ -38,8 +38,10 @@ class Flushed:
         Rows of each kind.
     first_event, last_event : datetime, optional
         Least and greatest event time of its records.
-    last_offset : int
-        The journal's offset of its last entry; rows carry it as ``_batch``.
+    first_offset, last_offset : int
+        The journal's offsets of its first and last entry; rows carry them as ``_batch``.
+    journal : str
+        The journal's id.
     """
 
     project: str
@@ -50,6 +52,8 @@ class Flushed:
     first_event: datetime | None = None
     last_event: datetime | None = None
     last_offset: int = 0
+    first_offset: int = 0
+    journal: str = ""
 
     def merge(self, other: Flushed) -> Flushed:
         """Return what both brought together.
@@ -69,6 +73,7 @@ class Flushed:
             first_event=min(firsts, default=None),
             last_event=max(lasts, default=None),
             last_offset=max(self.last_offset, other.last_offset),
+            first_offset=min(self.first_offset, other.first_offset),
         )
 
 
@@ -217,7 +222,7 @@ class Flusher:
             _log.exception("%s/%s: %s cannot be written; trying again in %.0f s", *target, pause)
             return None
         self._failing.pop(target, None)
-        return _summary(target, entries)
+        return replace(_summary(target, entries), journal=app_id)
 
     def _seen(self, target: Target) -> tuple[str, int]:
         """Return the journal's id and the offset up to which the table already has it."""
@@ -294,7 +299,9 @@ def _by_target(entries: Sequence[PendingEntry]) -> dict[Target, list[PendingEntr
 def _summary(target: Target, entries: Sequence[PendingEntry]) -> Flushed:
     project, model, kind = target
     rows = sum(entry.batch.num_rows for entry in entries)
-    brought = Flushed(project, model, last_offset=entries[-1].offset)
+    brought = Flushed(
+        project, model, last_offset=entries[-1].offset, first_offset=entries[0].offset
+    )
     if kind == "labels":
         return replace(brought, labels=rows)
     if kind == "quarantine":
