@@ -16,8 +16,9 @@ from tidegauge.schema.arrow import TIMESTAMP
 #: How far ahead of the clock a timestamp may be.
 AHEAD = datetime.timedelta(minutes=10)
 
-_FIRST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
-_LAST = datetime.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=datetime.UTC)
+#: Microseconds since 1970 of the first and the last time that a `datetime` can be.
+_FIRST = -62_135_596_800_000_000
+_LAST = 253_402_300_799_999_999
 _FORM = "ISO 8601 with a zone, as '2026-01-01T00:00:00Z'"
 
 
@@ -93,11 +94,17 @@ def localized(naive: Any, zone: str) -> Any:
         raise _unknown(zone) from None
 
 
-def outside_of_years(times: Any) -> list[int]:
-    """Return the places of times that no calendar of four-digit years holds."""
-    first, last = pa.scalar(_FIRST, TIMESTAMP), pa.scalar(_LAST, TIMESTAMP)
-    outside: Any = pc.or_(pc.less(times, first), pc.greater(times, last))
-    return places(outside)
+def outside_of_years(times: Any) -> bool:
+    """Tell whether a time is in no calendar of four-digit years.
+
+    Examples
+    --------
+    >>> outside_of_years(pa.array([0, 2**60]).cast(TIMESTAMP))
+    True
+    """
+    bounds: Any = pc.min_max(times.cast(pa.int64()))
+    least, greatest = bounds["min"].as_py(), bounds["max"].as_py()
+    return least is not None and (least < _FIRST or greatest > _LAST)
 
 
 def ahead_of(times: Any, now: datetime.datetime) -> list[int]:

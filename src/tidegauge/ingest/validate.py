@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidegauge.errors import BadInput
-from tidegauge.ingest.checked import Checked, Faults
+from tidegauge.ingest.checked import QUARANTINE, Checked, Faults
 from tidegauge.ingest.parsed import Parsed
 from tidegauge.ingest.sources import Source, open_source
 from tidegauge.ingest.times import ahead_of, places
@@ -29,6 +30,7 @@ EXTRA = "_extra"
 VERSION = "_version"
 
 _TRUE = ("1", "true")
+_NO_TEXT = pa.scalar("")
 
 
 def check_records(
@@ -98,8 +100,7 @@ def check_records(
     text = pa.string()
     arrays[EXTRA] = pa.array(source.objects(unknown), text) if unknown else _nulls(source, text)
     arrays[VERSION] = _versions(source, schema, arrays, version)
-    stored = arrow_schema(schema).append(pa.field(EXTRA, text)).append(pa.field(VERSION, text))
-    table = pa.Table.from_arrays(list(arrays.values()), schema=stored)
+    table = pa.Table.from_arrays(list(arrays.values()), schema=_stored(schema))
     return _sorted_out(source, table, faults, id_column.name if id_column is not None else None)
 
 
@@ -195,13 +196,21 @@ def _require_free_names(schema: Schema) -> None:
             )
 
 
+@lru_cache(maxsize=256)
+def _stored(schema: Schema) -> pa.Schema:
+    """Return the Arrow schema of accepted records."""
+    own = [pa.field(EXTRA, pa.string()), pa.field(VERSION, pa.string())]
+    return pa.schema([*arrow_schema(schema), *own])
+
+
 def _convert(
     source: Source, column: Column, names: Sequence[str], zone: str, faults: Faults
 ) -> Any:
     """Return the column that stands under the first of some names; nulls if under none."""
     for name in names:
         if name in source.names:
-            array, found = source.convert(name, replace(column, name=name), zone)
+            named = column if column.name == name else replace(column, name=name)
+            array, found = source.convert(name, named, zone)
             if found:
                 faults.add(name, found)
             return array
@@ -216,7 +225,7 @@ def _require(array: Any, column: Column, faults: Faults) -> None:
     """Note the records that have nothing in a column in which each needs something."""
     missing = places(array.is_null()) if array.null_count else []
     if column.role is Role.PREDICTION_ID:
-        missing += places(pc.equal(array, pa.scalar("")))
+        missing += places(pc.equal(array, _NO_TEXT))
     if missing:
         misfits = {error.index for error in faults.of(column.name)}
         code = f"missing_{column.role.value}"
@@ -286,7 +295,7 @@ def _sorted_out(source: Source, table: pa.Table, faults: Faults, id_name: str | 
         table = table if first is None else table.take(pa.array(first))
     return Checked(
         accepted=table,
-        quarantined=faults.table(source.records(bad)),
+        quarantined=faults.table(source.records(bad)) if bad else QUARANTINE.empty_table(),
         errors=faults.errors,
         repeated=fitting - table.num_rows,
     )
@@ -294,7 +303,7 @@ def _sorted_out(source: Source, table: pa.Table, faults: Faults, id_name: str | 
 
 def _first_rows(ids: Any) -> Any:
     """Return the rows of the first occurrence of each id; None if none comes twice."""
-    if pc.count_distinct(ids).as_py() == len(ids):
+    if len(ids.unique()) == len(ids):
         return None
     codes = ids.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
     _, first = np.unique(codes, return_index=True)
