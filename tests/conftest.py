@@ -1,15 +1,18 @@
-"""What tests of all folders share: how Hypothesis runs, and one Chromium a test process."""
+"""What tests of all folders share: how Hypothesis runs; a Chromium and a PostgreSQL a process."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 # The same examples on every run, and no example fails for a busy machine.
 settings.register_profile(
@@ -44,6 +47,18 @@ def browser() -> Iterator[Any]:
         )  # fmt: skip
         yield instance
         instance.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A PostgreSQL server; each test makes databases of its own in it."""
+    from postgres import Postgres
+    from postgres import missing as what_is_missing
+
+    if (reason := what_is_missing()) is not None:
+        missing(reason)
+    with Postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

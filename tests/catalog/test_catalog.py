@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from at_once import at_once
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
@@ -36,25 +35,6 @@ def model(catalog: Catalog) -> Model:
     return catalog.models.ensure("default", "flight-delay", SCHEMA)[0]
 
 
-def at_once(work: Callable[[int], Any], threads: int = 6) -> list[Any]:
-    """Run work in several threads at the same moment and return what each returned."""
-    start, results = threading.Barrier(threads), []
-
-    def one(number: int) -> None:
-        start.wait()
-        try:
-            results.append(work(number))
-        except Exception as error:
-            results.append(error)
-
-    running = [threading.Thread(target=one, args=(i,)) for i in range(threads)]
-    for thread in running:
-        thread.start()
-    for thread in running:
-        thread.join()
-    return results
-
-
 def test_the_steps_lead_to_the_tables_of_the_code(catalog: Catalog) -> None:
     with catalog._database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -65,20 +45,6 @@ def test_opening_again_keeps_what_is_there(catalog: Catalog, url: str, model: Mo
     catalog.close()
     with Catalog(url) as again:
         assert again.models.get("default", "flight-delay").id == model.id
-
-
-def test_models_of_a_catalog_from_before_monitors_have_the_usual_ones(
-    catalog: Catalog, url: str, model: Model
-) -> None:
-    with catalog._database.writing() as session:
-        session.execute(text("ALTER TABLE models DROP COLUMN monitors"))
-        for name in ("spread", "level", "reason"):
-            session.execute(text(f"ALTER TABLE incident_alarms DROP COLUMN {name}"))
-        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    catalog.close()
-    with Catalog(url) as again:
-        found = again.models.get("default", "flight-delay")
-        assert (found.id, found.monitors) == (model.id, {})
 
 
 def test_a_change_of_monitors_is_kept_and_noted_once(catalog: Catalog, model: Model) -> None:
@@ -173,6 +139,26 @@ def test_how_a_model_is_watched_can_be_changed(catalog: Catalog, model: Model) -
         catalog.models.configure(99)
 
 
+def test_a_schema_that_was_changed_meanwhile_is_not_lost(catalog: Catalog, model: Model) -> None:
+    def grow(number: int) -> None:
+        while True:
+            known = catalog.models.get("default", model.name)
+            columns = (*known.schema.columns, Column(f"c{number}", ColumnType.NUMERIC))
+            try:
+                grown = replace(known.schema, columns=columns)
+                catalog.models.save_schema(
+                    model.id, grown, actor=f"s{number}", number=known.schema_number
+                )
+                return
+            except Conflict as error:
+                assert error.code == "schema_moved"
+
+    assert at_once(grow, threads=4) == [None] * 4
+    grown = catalog.models.get("default", model.name)
+    assert sorted(grown.schema.names) == ["age", "c0", "c1", "c2", "c3", "label"]
+    assert grown.schema_number == 5
+
+
 def test_a_schemas_history_is_kept(catalog: Catalog, model: Model) -> None:
     wider = replace(SCHEMA, columns=(*SCHEMA.columns, Column("fare", ColumnType.NUMERIC)))
     catalog.models.save_schema(model.id, SCHEMA, actor="ann", reason="nothing new")
@@ -218,6 +204,57 @@ def test_one_baseline_is_active_at_a_time(catalog: Catalog, model: Model) -> Non
     assert {b.id for b in catalog.baselines.all(model.id)} == {first, second, "mine"}
     with pytest.raises(NotFound):
         catalog.baselines.activate("none")
+
+
+def test_a_first_baseline_takes_nothing_from_another(catalog: Catalog, model: Model) -> None:
+    def add(number: int) -> str:
+        options: dict[str, Any] = {"n_records": 1, "source": "x", "only_first": True}
+        return catalog.baselines.add(model.id, profile_path=f"{number}", **options).id
+
+    results = at_once(add)
+    refused = [one for one in results if isinstance(one, Conflict)]
+    assert [error.code for error in refused] == ["has_baseline"] * 5
+    assert len(catalog.baselines.all(model.id)) == 1
+    with pytest.raises(NotFound):
+        catalog.baselines.add(99, profile_path="x", n_records=1, source="x")
+
+
+def test_baselines_that_are_added_at_once_follow_each_other(catalog: Catalog, model: Model) -> None:
+    added = at_once(
+        lambda i: catalog.baselines.add(model.id, profile_path=f"{i}", n_records=1, source="x").id
+    )
+    active = catalog.baselines.active(model.id)
+    assert active is not None and active.id in added
+    assert {b.id for b in catalog.baselines.all(model.id)} == set(added)
+
+
+def test_each_change_of_a_model_raises_the_revision_and_can_be_asked_for(
+    catalog: Catalog, model: Model
+) -> None:
+    other, _ = catalog.models.ensure("default", "other", SCHEMA)
+    wider = replace(SCHEMA, columns=(*SCHEMA.columns, Column("fare", ColumnType.NUMERIC)))
+    changes: list[Any] = [
+        lambda: catalog.models.ensure("default", "third", SCHEMA),
+        lambda: catalog.models.save_schema(model.id, wider, actor="ann"),
+        lambda: catalog.models.save_monitors(model.id, {"monitors": []}, actor="ann"),
+        lambda: catalog.models.configure(model.id, window=DAY),
+        lambda: catalog.baselines.add(
+            model.id, profile_path="x", n_records=1, source="x", baseline_id="b"
+        ),
+        lambda: catalog.baselines.activate("b"),
+    ]
+    for number, change in enumerate(changes):
+        before = catalog.revision.current()
+        change()
+        assert catalog.revision.current() == before + 1
+        changed = [m.name for _, m in catalog.models.all(changed_since=before)]
+        assert changed == [model.name if number else "third"]
+    last = catalog.revision.current()
+    catalog.models.ensure("default", "third", SCHEMA)
+    catalog.models.save_schema(model.id, wider, actor="ann")
+    catalog.models.note(model.id, closed=1)
+    assert catalog.revision.current() == last
+    assert catalog.models.get("default", other.name).revision < last
 
 
 def test_windows_are_replaced_by_what_is_known_later(catalog: Catalog, model: Model) -> None:
@@ -354,25 +391,6 @@ def test_the_audit_log_tells_who_did_what(catalog: Catalog) -> None:
     assert [entry.action for entry in entries] == ["baseline.set", "model.create"]
     assert entries[0].details == {"n": 3}
     assert [entry.actor for entry in catalog.audit.all(project="other")] == ["key:1"]
-
-
-def test_a_lease_has_one_owner_until_it_runs_out(catalog: Catalog) -> None:
-    leases, ten = catalog.leases, timedelta(seconds=10)
-    assert leases.acquire("scheduler", "a", ten, now=NOW)
-    assert not leases.acquire("scheduler", "b", ten, now=NOW + timedelta(seconds=9))
-    assert leases.renew("scheduler", "a", ten, now=NOW + timedelta(seconds=9))
-    assert not leases.acquire("scheduler", "b", ten, now=NOW + timedelta(seconds=18))
-    assert leases.acquire("scheduler", "b", ten, now=NOW + timedelta(seconds=19))
-    assert not leases.renew("scheduler", "a", ten, now=NOW + timedelta(seconds=20))
-    leases.release("scheduler", "a")
-    assert not leases.acquire("scheduler", "c", ten, now=NOW + timedelta(seconds=20))
-    leases.release("scheduler", "b")
-    assert leases.acquire("scheduler", "c", ten, now=NOW + timedelta(seconds=20))
-
-
-def test_of_many_who_take_a_lease_at_once_one_has_it(catalog: Catalog) -> None:
-    won = at_once(lambda i: catalog.leases.acquire("scheduler", f"owner {i}", DAY))
-    assert sorted(won) == [False] * 5 + [True]
 
 
 def test_readers_do_not_wait_for_a_writer(catalog: Catalog, model: Model) -> None:

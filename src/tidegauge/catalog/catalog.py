@@ -9,12 +9,15 @@ from tidegauge.catalog.baselines import Baselines
 from tidegauge.catalog.database import Database
 from tidegauge.catalog.incidents import Incidents
 from tidegauge.catalog.leases import Leases
+from tidegauge.catalog.news import NewsBoard
 from tidegauge.catalog.registry import Models, Projects
+from tidegauge.catalog.revision import Revision
+from tidegauge.catalog.terms import Term
 from tidegauge.catalog.windows import Windows
 
 
 class Catalog:
-    """Projects, models, baselines, windows, incidents, audit log and leases.
+    """Projects, models, baselines, windows, incidents, audit log, leases and news.
 
     Opening it brings an older database up to date. What is returned are values: objects that are
     not tied to the database.
@@ -32,6 +35,8 @@ class Catalog:
         When PostgreSQL's driver is not installed.
     Conflict
         When the database was made by a newer Tidegauge.
+    Unavailable
+        When the database does not answer.
 
     Examples
     --------
@@ -48,14 +53,29 @@ class Catalog:
     """
 
     def __init__(self, url: str | Path) -> None:
-        self._database = Database(url)
-        self.projects = Projects(self._database)
-        self.models = Models(self._database)
-        self.baselines = Baselines(self._database)
-        self.windows = Windows(self._database)
-        self.incidents = Incidents(self._database)
-        self.audit = AuditLog(self._database)
-        self.leases = Leases(self._database)
+        self._hold(Database(url))
+
+    def _hold(self, database: Database) -> None:
+        self._database = database
+        self.projects = Projects(database)
+        self.models = Models(database)
+        self.baselines = Baselines(database)
+        self.windows = Windows(database)
+        self.incidents = Incidents(database)
+        self.audit = AuditLog(database)
+        self.leases = Leases(database)
+        self.news = NewsBoard(database)
+        self.revision = Revision(database)
+
+    def under(self, term: Term) -> Catalog:
+        """Return this catalog for the work of a lease.
+
+        Whatever is written through it checks in its own transaction that the term goes on, and
+        raises :class:`~tidegauge.errors.LeaseLost` where it does not. It is closed with this one.
+        """
+        fenced = object.__new__(Catalog)
+        fenced._hold(self._database.under(term))
+        return fenced
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +17,35 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from tidegauge.catalog.tables import Base
-from tidegauge.errors import BadInput, Conflict, MissingExtra
+from tidegauge.catalog.terms import Term, require
+from tidegauge.errors import BadInput, Conflict, MissingExtra, Unavailable
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 #: Keeps two servers from migrating one database at the same time.
 _MIGRATING = 7_433_001
+#: After PostgreSQL did not answer, nobody else waits for it within so many seconds.
+_DOWN_SECONDS = 1.0
+#: How a connection to PostgreSQL finds out that the other side is gone; the URL's own count first.
+_CONNECTING = {
+    "application_name": "tidegauge",
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+#: For how long a connection waits there. A process that stands still in a transaction loses it
+#: well before its lease may be taken over, and so does not hold up the takeover.
+_PATIENCE = {
+    "idle_in_transaction_session_timeout": "5s",
+    "lock_timeout": "10s",
+    "statement_timeout": "30s",
+}
 
 
 class Database:
@@ -41,12 +64,16 @@ class Database:
         When PostgreSQL's driver is not installed.
     Conflict
         When the tables were made by a newer Tidegauge.
+    Unavailable
+        When the database does not answer; from all that is done with it, too.
     """
 
     def __init__(self, url: str | Path) -> None:
         self.url = _database_url(url)
         self.engine = _engine(self.url)
         self._writing = self.engine.execution_options(writes=True)
+        self._outage = _Outage(self.url)
+        self._term: Term | None = None
         try:
             self._migrate()
         except BaseException:
@@ -57,23 +84,37 @@ class Database:
         """Close all connections."""
         self.engine.dispose()
 
+    def under(self, term: Term) -> Database:
+        """Return the same database; whatever is written through it requires the term."""
+        fenced = copy.copy(self)
+        fenced._term = term
+        return fenced
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Give a session that only reads."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        with self._outage.noticed(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """Give a session that writes; commits at the end, rolls back on any error."""
-        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+        with (
+            self._outage.noticed(),
+            Session(self._writing, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            if self._term is not None:
+                require(session, self._term)
             yield session
 
     def _migrate(self) -> None:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-        with self._writing.begin() as connection:
+        with self._outage.noticed(), self._writing.begin() as connection:
             if connection.dialect.name == "postgresql":
+                for name in _PATIENCE:
+                    connection.execute(text(f"SET LOCAL {name} = '120s'"))
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
             config.attributes["connection"] = connection
             try:
@@ -85,6 +126,63 @@ class Database:
                     "made by a newer Tidegauge, use that one",
                     code="newer_catalog",
                 ) from error
+
+
+class _Outage:
+    """Tells a database that does not answer from all other errors.
+
+    Once it did not answer, whoever asks within the next second is told so at once: threads do not
+    pile up in front of it.
+
+    Parameters
+    ----------
+    url : URL
+    """
+
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._until = float("-inf")
+        self._reason = ""
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Raise ``Unavailable`` in place of what the driver raises."""
+        if time.monotonic() < self._until:
+            raise self._unavailable()
+        try:
+            yield
+        except (DBAPIError, PoolTimeout) as error:
+            if not _is_outage(error):
+                raise
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            self._reason = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+            if _is_unreachable(error):
+                self._until = time.monotonic() + _DOWN_SECONDS
+            raise self._unavailable() from error
+
+    def _unavailable(self) -> Unavailable:
+        return Unavailable(
+            f"the catalog ({self._url.render_as_string()}) does not answer: {self._reason}; "
+            "records of known models are still taken, all else works again once it is back",
+            code="catalog_unavailable",
+        )
+
+
+def _is_outage(error: DBAPIError | PoolTimeout) -> bool:
+    if isinstance(error, PoolTimeout):
+        return True
+    if isinstance(error.orig, sqlite3.Error):
+        # Locked, full, not to be opened, …: all but an error in the statement itself.
+        code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        return isinstance(error, OperationalError) and code & 0xFF != sqlite3.SQLITE_ERROR
+    return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+
+
+def _is_unreachable(error: DBAPIError | PoolTimeout) -> bool:
+    """Whether no connection can be had, rather than a lock or an answer within its time."""
+    if isinstance(error, PoolTimeout) or isinstance(error.orig, sqlite3.Error):
+        return False
+    return error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None
 
 
 def insert_or_ignore(session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
@@ -141,10 +239,14 @@ def _database_url(url: str | Path) -> URL:
 
 
 def _engine(url: URL) -> Engine:
+    options: dict[str, Any] = {}
+    if url.get_backend_name() != "sqlite":
+        told = {name: value for name, value in _CONNECTING.items() if name not in url.query}
+        options = {"pool_pre_ping": True, "pool_timeout": 10, "connect_args": told}
     try:
         engine = create_engine(
             url,
-            pool_pre_ping=url.get_backend_name() != "sqlite",
+            **options,
             # NaN becomes null: JSON has none, and PostgreSQL refuses it.
             json_serializer=lambda value: orjson.dumps(value).decode(),
         )
@@ -156,6 +258,8 @@ def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
@@ -164,6 +268,13 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.isolation_level = None
     for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, _: Any) -> None:
+    """Set what holds for a connection."""
+    for name, value in _PATIENCE.items():
+        connection.execute(f"SET {name} = '{value}'")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from tidegauge.catalog.database import Database, insert_or_ignore, insert_or_update
+from tidegauge.catalog.revision import raise_revision
 from tidegauge.catalog.tables import AuditEntry, Model, Project, SchemaRevision, Version
 from tidegauge.errors import BadInput, Conflict, NotFound
 from tidegauge.schema import Schema
@@ -123,6 +124,7 @@ class Models:
             assert model is not None
             if made:
                 session.add(_revision(model, actor, "first records", now))
+                raise_revision(session, model)
         return model, made
 
     def find(self, project: str, name: str) -> Model | None:
@@ -145,11 +147,22 @@ class Models:
             )
         return found
 
-    def all(self, project: str | None = None) -> list[tuple[Project, Model]]:
-        """Return the models of a project, or of all, each with its project, by name."""
+    def all(
+        self, project: str | None = None, *, changed_since: int | None = None
+    ) -> list[tuple[Project, Model]]:
+        """Return the models of a project, or of all, each with its project, by name.
+
+        Parameters
+        ----------
+        project : str, optional
+        changed_since : int, optional
+            Only those that were changed after this revision.
+        """
         statement = select(Project, Model).join(Model, Model.project_id == Project.id)
         if project is not None:
             statement = statement.where(Project.folded == _folded(project))
+        if changed_since is not None:
+            statement = statement.where(Model.revision > changed_since)
         with self._database.reading() as session:
             rows = session.execute(statement.order_by(Project.name, Model.name))
             return [(row[0], row[1]) for row in rows]
@@ -159,28 +172,61 @@ class Models:
     ) -> Model:
         """Change how a model is watched; see :meth:`ensure` for the options."""
         with self._database.writing() as session:
-            model = _by_id(session, model_id)
+            model = by_id(session, model_id)
             for column, value in _durations(options).items():
                 setattr(model, column, value)
             if settings is not None:
                 model.settings = {**model.settings, **settings}
+            raise_revision(session, model)
         return model
 
     def note(self, model_id: int, **progress: Any) -> None:
         """Remember how far the scheduler has come with a model, as JSON by name."""
         with self._database.writing() as session:
-            model = _by_id(session, model_id)
+            model = by_id(session, model_id)
             model.progress = {**model.progress, **progress}
 
-    def save_schema(self, model_id: int, schema: Schema, *, actor: str, reason: str = "") -> Model:
-        """Give a model another schema; the ones before are kept. The same one changes nothing."""
+    def save_schema(
+        self,
+        model_id: int,
+        schema: Schema,
+        *,
+        actor: str,
+        reason: str = "",
+        number: int | None = None,
+    ) -> Model:
+        """Give a model another schema; the ones before are kept. The same one changes nothing.
+
+        Parameters
+        ----------
+        model_id : int
+        schema : Schema
+        actor, reason : str
+            Who changed it and why, for its history.
+        number : int, optional
+            The number of the schema that this one was made from.
+
+        Raises
+        ------
+        NotFound
+        Conflict
+            With the code ``schema_moved``, when the model has another schema by now than the one
+            with this number; read it again.
+        """
         with self._database.writing() as session:
-            model = _by_id(session, model_id)
+            model = by_id(session, model_id)
+            if number is not None and model.schema_number != number:
+                raise Conflict(
+                    f"the schema of model {model.name!r} was changed a moment ago, it has the "
+                    f"number {model.schema_number} by now and not {number}; read it again",
+                    code="schema_moved",
+                )
             if model.schema != schema:
                 model.schema = schema
                 model.schema_number += 1
                 model.task = schema.task.value if schema.task is not None else None
                 session.add(_revision(model, actor, reason, datetime.now(UTC)))
+                raise_revision(session, model)
         return model
 
     def save_monitors(self, model_id: int, monitors: Mapping[str, Any], *, actor: str) -> Model:
@@ -194,7 +240,7 @@ class Models:
         actor : str
         """
         with self._database.writing() as session:
-            model = _by_id(session, model_id)
+            model = by_id(session, model_id)
             before = model.monitors
             if before != dict(monitors):
                 model.monitors = dict(monitors)
@@ -209,6 +255,7 @@ class Models:
                         details={"before": before, "after": dict(monitors)},
                     )
                 )
+                raise_revision(session, model)
         return model
 
     def schemas(self, model_id: int) -> list[SchemaRevision]:
@@ -286,7 +333,13 @@ def _same_case(found: _Named | None, name: str, what: str) -> _Named | None:
     return found
 
 
-def _by_id(session: Session, model_id: int) -> Model:
+def by_id(session: Session, model_id: int) -> Model:
+    """Return a model to be changed; nobody else changes it before the transaction has ended.
+
+    Raises
+    ------
+    NotFound
+    """
     model = session.get(Model, model_id, with_for_update=True)
     if model is None:
         raise NotFound(f"no model with the id {model_id}", code="unknown_model")

@@ -10,7 +10,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from tidegauge.catalog.types import Moment, OrNone, SchemaText, Seconds
@@ -70,7 +79,7 @@ class Model(Base):
     """A model of a project, with its schema of today and how it is watched.
 
     ``monitors`` are its budget and monitors as JSON, empty for what is usual; ``progress`` is what
-    the scheduler remembers of its work on the model.
+    the scheduler remembers of its work on the model. ``revision`` is that of its last change.
     """
 
     __tablename__ = "models"
@@ -91,6 +100,7 @@ class Model(Base):
     monitors: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     progress: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+    revision: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
 
 
 class SchemaRevision(Base):
@@ -242,10 +252,46 @@ class AuditEntry(Base):
 
 
 class Lease(Base):
-    """Who may do a work that one at a time does, and until when."""
+    """Who does a work that one at a time does; ``owner`` is empty where it was given back.
+
+    That name and term are unique together makes a takeover a change of a key: PostgreSQL has it
+    wait for transactions that rely on the term, and lets beats pass.
+    """
 
     __tablename__ = "leases"
+    __table_args__ = (UniqueConstraint("name", "term"),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     owner: Mapped[str]
-    until: Mapped[datetime]
+    term: Mapped[int] = mapped_column(BigInteger)
+    beat: Mapped[int] = mapped_column(BigInteger)
+
+
+class News(Base):
+    """What one flush of one server brought a model, until it is worked on."""
+
+    __tablename__ = "news"
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True
+    )
+    project: Mapped[str]
+    model: Mapped[str]
+    journal: Mapped[str]
+    first_offset: Mapped[int] = mapped_column(BigInteger)
+    last_offset: Mapped[int] = mapped_column(BigInteger)
+    records: Mapped[int] = mapped_column(BigInteger)
+    labels: Mapped[int] = mapped_column(BigInteger)
+    quarantined: Mapped[int] = mapped_column(BigInteger)
+    first_event: Mapped[datetime | None]
+    last_event: Mapped[datetime | None]
+    at: Mapped[datetime]
+
+
+class Counter(Base):
+    """A number that only grows, by name."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
