@@ -14,6 +14,7 @@ import uvicorn
 
 from tidegauge.errors import Conflict
 from tidegauge.server.app import create_app
+from tidegauge.server.connections import cut_off_headless, http_options
 from tidegauge.server.origins import is_loopback
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings, shown_host
@@ -52,12 +53,11 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
             uvicorn.Config(
                 create_app(settings, runtime=runtime, on_start=started),
                 log_config=None,
-                access_log=False,
-                server_header=False,
                 backlog=_BACKLOG,
-                timeout_keep_alive=75,
                 timeout_graceful_shutdown=max(1, int(settings.drain.total_seconds())),
-            )
+                **http_options(),
+            ),
+            settings.request_timeout.total_seconds(),
         )
         try:
             server.run(sockets=[listener])
@@ -67,7 +67,20 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends on a signal as on any other reason: uvicorn's own would raise the signal once more."""
+    """Ends on a signal as on any other reason: uvicorn's own would raise the signal once more.
+
+    Cuts off the clients that take too long to send the head of a request.
+    """
+
+    def __init__(self, config: uvicorn.Config, request_timeout: float) -> None:
+        super().__init__(config)
+        self._request_timeout = request_timeout
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look after the connections, once a second."""
+        if counter % 10 == 0:
+            cut_off_headless(self.server_state.connections, self._request_timeout)
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
