@@ -99,6 +99,11 @@ class Settings(BaseModel):
     max_baseline: int = Field(
         1024 * _MIB, gt=0, description="Largest uploaded baseline; it waits on disk, not in memory."
     )
+    request_timeout: Span = Field(
+        timedelta(seconds=60),
+        description="How long a client may take to send a request: its head, and then its body, "
+        "which gets a further second for every 64 KiB that have come. Then it is cut off.",
+    )
     infer_schemas: bool = Field(
         True, description="Whether a model that is not known is created from its first records."
     )
@@ -114,10 +119,13 @@ class Settings(BaseModel):
         64 * _MIB, gt=0, description="Bytes of requests that may wait for the journal's commit."
     )
     max_backlog: int = Field(
-        2048 * _MIB, gt=0, description="Bytes of journalled records that may wait for the lake."
+        8192 * _MIB, gt=0, description="Bytes of journalled records that may wait for the lake."
     )
     min_free: int = Field(
-        64 * _MIB, ge=0, description="Free bytes on the data folder's disk, below which not ready."
+        512 * _MIB,
+        ge=0,
+        description="Free bytes on the data folder's disk, below which nothing more is taken in: "
+        "the lake needs room for what is waiting already.",
     )
 
     # When things happen.
