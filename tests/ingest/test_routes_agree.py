@@ -71,7 +71,7 @@ def test_all_at_once_gives_what_one_by_one_gives(column: Column, listed: list[An
 
 
 kinds_of_records = st.fixed_dictionaries(
-    {"id": any_text, "time": moments, "numeric": st.floats() | st.integers() | any_text},
+    {"id": st.sampled_from("abc") | any_text, "time": moments, "numeric": st.floats() | st.integers() | any_text},
     optional={"boolean": st.booleans() | st.none(), "else": any_text},
 )
 
@@ -112,3 +112,20 @@ def test_columns_that_have_their_type_already_are_not_copied() -> None:
         assert [part and part.address for part in sent.buffers()] == [
             part and part.address for part in stored.buffers()
         ]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.lists(kinds_of_records, min_size=1, max_size=4), min_size=1, max_size=4))
+def test_requests_checked_together_come_to_what_each_comes_to_alone(
+    sent: list[list[dict[str, Any]]],
+) -> None:
+    for i, row in enumerate(row for rows in sent for row in rows):
+        row["time"] = "2026-01-01T00:00:00.5Z" if i else "2026-01-01T00:00:00Z"
+    schema = Schema(COLUMNS)
+    rows = [row for rows in sent for row in rows]
+    together = check_records(rows, schema, now=NOW, sizes=[len(rows) for rows in sent])
+    alone = [check_records(rows, schema, now=NOW) for rows in sent]
+    assert together.repeated == sum(one.repeated for one in alone)
+    accepted = [row for one in alone for row in one.accepted.to_pylist()]
+    assert same_rows(together.accepted.to_pylist(), accepted)
+    assert together.quarantined.num_rows == sum(one.quarantined.num_rows for one in alone)

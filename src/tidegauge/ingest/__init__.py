@@ -2,7 +2,13 @@
 
 from tidegauge.ingest.checked import Checked, RecordError
 from tidegauge.ingest.first_records import schema_of_records
-from tidegauge.ingest.formats import UnsupportedMediaType, format_of, formats, parse
+from tidegauge.ingest.formats import (
+    UnsupportedMediaType,
+    format_of,
+    formats,
+    gives_rows,
+    parse,
+)
 from tidegauge.ingest.parsed import CorruptLine, Format, Parsed
 from tidegauge.ingest.validate import check_labels, check_records, label_column
 
@@ -17,6 +23,7 @@ __all__ = [
     "check_records",
     "format_of",
     "formats",
+    "gives_rows",
     "label_column",
     "parse",
     "schema_of_records",

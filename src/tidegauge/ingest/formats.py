@@ -6,7 +6,7 @@ package of your own, name the `Format` as an entry point of the group ``tidegaug
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import ClassVar
@@ -68,6 +68,21 @@ def format_of(content_type: str | None) -> Format:
     accepted = ", ".join(format.media_types[0] for format in formats())
     what = f"content type {wanted!r} is not read here" if wanted else "there is no content type"
     raise UnsupportedMediaType(f"{what}; send {accepted}")
+
+
+@lru_cache(maxsize=256)
+def gives_rows(content_type: str | None) -> bool:
+    """Tell whether bodies of a ``Content-Type`` become lists of rows.
+
+    Examples
+    --------
+    >>> gives_rows("application/json"), gives_rows("application/vnd.apache.parquet")
+    (True, False)
+    """
+    try:
+        return format_of(content_type).rows
+    except UnsupportedMediaType:
+        return False
 
 
 def parse(body: bytes, content_type: str | None) -> Parsed:

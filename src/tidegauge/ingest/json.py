@@ -110,4 +110,4 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON; send null, or {constant!r} as text")
 
 
-FORMAT = Format("JSON", ("application/json",), read, write)
+FORMAT = Format("JSON", ("application/json",), read, write, rows=True)

@@ -56,4 +56,5 @@ FORMAT = Format(
     ),
     read,
     write,
+    rows=True,
 )

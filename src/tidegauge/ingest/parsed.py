@@ -47,12 +47,15 @@ class Format:
         From a body to its records; raises `BadInput` if the body is malformed.
     write : callable
         From a table to a body with the same records.
+    rows : bool
+        Whether `read` gives a list, so that the records of several bodies can be put together.
     """
 
     name: str
     media_types: tuple[str, ...]
     read: Callable[[bytes], Parsed]
     write: Callable[[pa.Table], bytes]
+    rows: bool = False
 
 
 def require_sound(table: pa.Table) -> None:

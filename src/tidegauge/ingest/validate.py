@@ -34,7 +34,12 @@ _NO_TEXT = pa.scalar("")
 
 
 def check_records(
-    parsed: Parsed, schema: Schema, *, now: datetime.datetime, version: str | None = None
+    parsed: Parsed,
+    schema: Schema,
+    *,
+    now: datetime.datetime,
+    version: str | None = None,
+    sizes: Sequence[int] | None = None,
 ) -> Checked:
     """Check records against their schema.
 
@@ -54,6 +59,9 @@ def check_records(
         The clock.
     version : str, optional
         The model's version, for records that do not name it themselves.
+    sizes : sequence of int, optional
+        Where these are the records of several requests, one after the other: how many each has.
+        An id is repeated only within its own request.
 
     Returns
     -------
@@ -101,10 +109,17 @@ def check_records(
     arrays[EXTRA] = pa.array(source.objects(unknown), text) if unknown else _nulls(source, text)
     arrays[VERSION] = _versions(source, schema, arrays, version)
     table = pa.Table.from_arrays(list(arrays.values()), schema=_stored(schema))
-    return _sorted_out(source, table, faults, id_column.name if id_column is not None else None)
+    id_name = id_column.name if id_column is not None else None
+    return _sorted_out(source, table, faults, id_name, sizes)
 
 
-def check_labels(parsed: Parsed, schema: Schema, *, now: datetime.datetime) -> Checked:
+def check_labels(
+    parsed: Parsed,
+    schema: Schema,
+    *,
+    now: datetime.datetime,
+    sizes: Sequence[int] | None = None,
+) -> Checked:
     """Check labels, which come as ``prediction_id``, ``label``[, ``timestamp``, ``observed_at``].
 
     The names that the schema gives to prediction id and label do as well. Other fields are
@@ -118,6 +133,8 @@ def check_labels(parsed: Parsed, schema: Schema, *, now: datetime.datetime) -> C
         Its label column, or `label_column`, tells the type of labels.
     now : datetime
         The clock, and the time at which labels without ``observed_at`` became known.
+    sizes : sequence of int, optional
+        As `check_records`.
 
     Returns
     -------
@@ -158,7 +175,7 @@ def check_labels(parsed: Parsed, schema: Schema, *, now: datetime.datetime) -> C
     table = pa.table(
         {"prediction_id": ids, "label": labels, "timestamp": times[0], "observed_at": times[1]}
     )
-    return _sorted_out(source, table, faults, "prediction_id")
+    return _sorted_out(source, table, faults, "prediction_id", sizes)
 
 
 def label_column(schema: Schema) -> Column:
@@ -283,15 +300,22 @@ def _versions(source: Source, schema: Schema, arrays: dict[str, Any], version: s
     return pa.repeat(version, source.size) if own is None else own.fill_null(version)
 
 
-def _sorted_out(source: Source, table: pa.Table, faults: Faults, id_name: str | None) -> Checked:
+def _sorted_out(
+    source: Source,
+    table: pa.Table,
+    faults: Faults,
+    id_name: str | None,
+    sizes: Sequence[int] | None,
+) -> Checked:
     bad = faults.indices
+    fits = np.ones(source.size, dtype=np.bool_)
     if bad:
-        fits = np.ones(source.size, dtype=np.bool_)
         fits[bad] = False
         table = table.filter(pa.array(fits))
     fitting = table.num_rows
-    if id_name is not None:
-        first = _first_rows(table.column(id_name))
+    if id_name is not None and (sizes is None or max(sizes, default=0) > 1):
+        requests = None if sizes is None else np.repeat(np.arange(len(sizes)), sizes)[fits]
+        first = _first_rows(table.column(id_name), requests)
         table = table if first is None else table.take(pa.array(first))
     return Checked(
         accepted=table,
@@ -301,10 +325,13 @@ def _sorted_out(source: Source, table: pa.Table, faults: Faults, id_name: str | 
     )
 
 
-def _first_rows(ids: Any) -> Any:
-    """Return the rows of the first occurrence of each id; None if none comes twice."""
-    if len(ids.unique()) == len(ids):
+def _first_rows(ids: Any, requests: Any) -> Any:
+    """Return the rows of the first occurrence of each id in its request; None if none repeats."""
+    distinct = len(ids.unique())
+    if distinct == len(ids):
         return None
     codes = ids.combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    if requests is not None:
+        codes = requests * distinct + codes
     _, first = np.unique(codes, return_index=True)
     return np.sort(first)
