@@ -70,8 +70,13 @@ def test_all_at_once_gives_what_one_by_one_gives(column: Column, listed: list[An
     assert quick.faults == slow.faults
 
 
+ids = st.sampled_from("abc") | any_text
 kinds_of_records = st.fixed_dictionaries(
-    {"id": st.sampled_from("abc") | any_text, "time": moments, "numeric": st.floats() | st.integers() | any_text},
+    {
+        "id": st.sampled_from("abc") | any_text,
+        "time": moments,
+        "numeric": st.floats() | st.integers() | any_text,
+    },
     optional={"boolean": st.booleans() | st.none(), "else": any_text},
 )
 
