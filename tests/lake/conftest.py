@@ -81,5 +81,5 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
-    with Journal(tmp_path / "journal.db") as opened:
+    with Journal(tmp_path / "journal") as opened:
         yield opened

@@ -45,7 +45,7 @@ def test_a_flush_makes_one_commit_per_table_and_says_what_came(
     Flusher(journal, lake, on_flush=news.append).flush_now()
     assert lake.table_version("p", "m", "records") == 1
     by_model = {flushed.model: flushed for flushed in news[0]}
-    assert by_model["m"] == Flushed("p", "m", 20, 2, 0, rows.at(0), rows.at(19), 21)
+    assert by_model["m"] == Flushed("p", "m", 20, 2, 0, rows.at(0), rows.at(19), 21, 1, journal.id)
     assert by_model["other"].records == 1
     assert (journal.depth(), len(news)) == (0, 1)
 
@@ -75,7 +75,7 @@ class Died(BaseException):
 def test_a_crash_between_commit_and_trim_stores_nothing_twice(
     tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, commits: int
 ) -> None:
-    path, root = tmp_path / "journal.db", tmp_path / "lake"
+    path, root, crashed = tmp_path / "journal", tmp_path / "lake", tmp_path / "crashed"
     with Journal(path) as journal:
         flusher = Flusher(journal, Lake(root))
         for turn in range(commits):
@@ -85,7 +85,8 @@ def test_a_crash_between_commit_and_trim_stores_nothing_twice(
                 patch.setattr(journal, "trim", lambda upto: (_ for _ in ()).throw(Died()))
                 with pytest.raises(Died):
                     flusher.flush_now()
-    with Journal(path) as journal:
+        shutil.copytree(path, crashed)
+    with Journal(crashed) as journal:
         post(journal, rows.records(["c"]))
         assert journal.depth() == 2 * commits + 1
         lake = Lake(root)
@@ -95,7 +96,7 @@ def test_a_crash_between_commit_and_trim_stores_nothing_twice(
         )
         assert ids(lake, "labels") == [f"a{turn}" for turn in range(commits)]
         # What had come before the crash was never announced; it is now.
-        assert news[0].records == 2 * commits + 1
+        assert sum(flushed.records for flushed in news) == 2 * commits + 1
         assert journal.depth() == 0
 
 
@@ -104,7 +105,7 @@ def test_a_commit_that_fails_after_it_was_made_is_not_made_again(
 ) -> None:
     from tidegauge.lake import tables
 
-    write: Callable[..., Any] = tables.write_deltalake
+    write: Callable[..., Any] = tables.append_rows
 
     def made_and_failed(*args: Any, **kwargs: Any) -> None:
         write(*args, **kwargs)
@@ -113,11 +114,30 @@ def test_a_commit_that_fails_after_it_was_made_is_not_made_again(
     post(journal, rows.records(["a"]))
     flusher = Flusher(journal, lake)
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "write_deltalake", made_and_failed)
+        patch.setattr(tables, "append_rows", made_and_failed)
         assert flusher.flush_now() == []
     assert journal.depth() == 1
     flusher.flush_now()
     assert (ids(lake), journal.depth()) == (["a"], 0)
+
+
+def test_rows_that_their_table_can_never_take_are_quarantined_and_the_others_stored(
+    journal: Journal, lake: Lake, rows: Rows
+) -> None:
+    post(journal, rows.records(["a"]))
+    Flusher(journal, lake).flush_now()
+    for name, age in (("b", "41"), ("c", "old"), ("d", "43")):
+        post(journal, rows.records([name]).set_column(2, "age", pa.array([age])))
+    post(journal, rows.records(["e"]))
+    Flusher(journal, lake).flush_now()
+    assert ids(lake) == ["a", "b", "d", "e"]
+    handle = lake.table("p", "m", "quarantine")
+    assert handle is not None
+    (row,) = handle.to_pyarrow_table().to_pylist()
+    assert (row["code"], row["resource"]) == ("unstorable", "predictions")
+    assert "'age' is stored as double" in row["message"]
+    assert '"prediction_id":"c"' in row["record"] and '"age":"old"' in row["record"]
+    assert journal.depth() == 0
 
 
 def test_a_table_that_cannot_be_written_does_not_hold_up_the_others(
@@ -163,26 +183,42 @@ def test_entries_whose_types_differ_are_committed_one_after_the_other(
 
 
 def test_a_journal_put_back_from_a_copy_loses_nothing_new(tmp_path: Path, rows: Rows) -> None:
-    path, copy, lake = tmp_path / "journal.db", tmp_path / "copy.db", Lake(tmp_path / "lake")
+    path, copy, lake = tmp_path / "journal", tmp_path / "copy", Lake(tmp_path / "lake")
     with Journal(path) as journal:
         post(journal, rows.records(["a"]))
         Flusher(journal, lake).flush_now()
-    shutil.copy(path, copy)
-    with Journal(path) as journal:
-        for name in "bcd":
+        post(journal, rows.records(["b"]))
+        shutil.copytree(path, copy)
+        for name in "cd":
             post(journal, rows.records([name]))
         Flusher(journal, lake).flush_now()
-    shutil.copy(copy, path)
+    shutil.rmtree(path)
+    shutil.move(copy, path)
     with Journal(path) as journal:
         post(journal, rows.records(["e"]))
         Flusher(journal, lake).flush_now()
     assert ids(lake) == ["a", "b", "c", "d", "e"]
 
 
-def test_an_error_in_on_flush_is_not_the_flushers(journal: Journal, lake: Lake, rows: Rows) -> None:
+def test_what_could_not_be_handed_on_stays_in_the_journal_and_is_told_again(
+    journal: Journal, lake: Lake, rows: Rows
+) -> None:
+    heard: list[list[Flushed]] = []
+
+    def listening(news: list[Flushed]) -> None:
+        heard.append(news)
+        if len(heard) == 1:
+            raise OSError("the catalog is away")
+
+    flusher = Flusher(journal, lake, on_flush=listening)
     post(journal, rows.records(["a"]))
-    Flusher(journal, lake, on_flush=lambda news: [][1]).flush_now()
-    assert (ids(lake), journal.depth()) == (["a"], 0)
+    assert flusher.flush_now() == []
+    assert (ids(lake), journal.depth()) == (["a"], 1)
+    post(journal, rows.records(["b"]))
+    (told,) = flusher.flush_now()
+    assert (told.records, told.first_offset, told.last_offset) == (2, 1, 2)
+    assert (ids(lake), journal.depth(), len(heard)) == (["a", "b"], 0, 2)
+    assert flusher.flush_now() == []
 
 
 def test_the_thread_flushes_by_itself_and_once_more_at_the_end(
@@ -232,7 +268,7 @@ threading.Event().wait()
 def test_what_was_acknowledged_is_in_the_lake_once_after_kill_9_while_flushing(
     tmp_path: Path,
 ) -> None:
-    path, root = tmp_path / "journal.db", tmp_path / "lake"
+    path, root = tmp_path / "journal", tmp_path / "lake"
     acknowledged: list[str] = []
     for turn in range(5):
         process = subprocess.Popen(

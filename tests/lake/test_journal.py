@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tidegauge.errors import Conflict, Overloaded, SchemaMismatch
+from tidegauge.lake import segments
+from tidegauge.lake.answers import Released
 from tidegauge.lake.entries import Entry, EntryKind, JournalRequest, Receipt, decode, encode
+from tidegauge.lake.frames import Frame, FrameKind
 from tidegauge.lake.journal import Journal
+from tidegauge.lake.waiting import OVERHEAD
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
+    return tmp_path / "journal"
 
 
 @pytest.fixture
@@ -39,7 +48,7 @@ def entry(*ids: str, kind: EntryKind = "records", model: str = "m") -> Entry:
 def request(
     *entries: Entry, key: str | None = None, answer: bytes = b"", model: str = "m"
 ) -> JournalRequest:
-    return JournalRequest("p", model, entries, key, answer)
+    return JournalRequest("p", model, entries, {} if key is None else {key: answer})
 
 
 def stored_ids(journal: Journal) -> list[str]:
@@ -56,29 +65,30 @@ def test_a_table_comes_back_from_its_bytes(rows: int) -> None:
 def test_what_was_appended_is_pending_in_order_after_reopening(path: Path) -> None:
     with Journal(path) as journal:
         receipts = [journal.append(request(entry(f"a{i}"))).result() for i in range(5)]
-        identity = journal.id
     assert [r.offset for r in receipts] == [1, 2, 3, 4, 5]
     with Journal(path) as again:
         assert stored_ids(again) == [f"a{i}" for i in range(5)]
-        assert (again.id, again.depth(), again.last_offset) == (identity, 5, 5)
+        assert (again.depth(), again.last_offset) == (5, 5)
         assert again.backlog_bytes > 0
         assert again.oldest_age() < 60
 
 
-def test_offsets_are_not_given_twice_after_a_trim_and_a_restart(path: Path) -> None:
+def test_an_offset_with_its_journals_id_is_not_given_twice(path: Path) -> None:
     with Journal(path) as journal:
+        identity = journal.id
         journal.append(request(entry("a"))).result()
-        journal.trim({("p", "m", "records"): 1})
+        journal.trim({(("p", "m", "records"), journal.id): 1})
         assert (journal.depth(), journal.backlog_bytes, journal.oldest_age()) == (0, 0, 0.0)
     with Journal(path) as again:
-        assert again.last_offset == 1
-        assert again.append(request(entry("b"))).result().offset == 2
+        # Numbers begin anew, under another id.
+        assert again.id != identity
+        assert again.append(request(entry("b"))).result().offset == 1
 
 
 def test_trim_forgets_only_the_table_it_names(journal: Journal) -> None:
     journal.append(request(entry("a"), entry("b", kind="quarantine"))).result()
-    journal.append(request(entry("c", model="other"))).result()
-    journal.trim({("p", "m", "records"): 99})
+    journal.append(request(entry("c", model="other"), model="other")).result()
+    journal.trim({(("p", "m", "records"), journal.id): 99})
     assert stored_ids(journal) == ["b", "c"]
     assert [e.batch.num_rows for e in journal.pending(exclude={("p", "m", "quarantine")})] == [1]
 
@@ -88,7 +98,7 @@ def test_pending_reads_at_most_the_bytes_it_is_told_and_one_entry_at_least(
 ) -> None:
     for i in range(10):
         journal.append(request(entry(f"a{i}"))).result()
-    size = journal.backlog_bytes // 10
+    size = journal.backlog_bytes // 10 - OVERHEAD
     assert len(journal.pending(3 * size)) == 3
     assert len(journal.pending(1)) == 1
 
@@ -135,44 +145,52 @@ def test_an_answer_older_than_a_day_is_forgotten(
 ) -> None:
     with Journal(path) as journal:
         journal.append(request(entry("a"), key="k", answer=b"one")).result()
-        now = time.time()
-        monkeypatch.setattr("tidegauge.lake.journal.time.time", lambda: now + 25 * 3600)
+        now = time.monotonic()
+        monkeypatch.setattr("tidegauge.lake.answers.time.monotonic", lambda: now + 25 * 3600)
         assert journal.answer_for("p", "m", "k") is None
         assert not journal.append(request(entry("b"), key="k", answer=b"two")).result().replayed
 
 
-def test_the_entries_of_a_request_are_stored_together_or_not_at_all(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("fails", ["_write_all", "_sync"])
+def test_a_group_that_the_disk_does_not_take_leaves_nothing_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
-    numbers = iter([1])
+    write = segments._write_all
 
-    def second_fails(layout: bytes) -> int:
-        try:
-            return next(numbers)
-        except StopIteration:
-            raise sqlite3.OperationalError("database or disk is full") from None
+    def full(descriptor: int, buffers: Sequence[object] = ()) -> None:
+        write(descriptor, list(buffers)[:1])  # Half of it stands there already.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(journal, "_layout_number", second_fails)
-        future = journal.append(request(entry("a"), entry("b", kind="quarantine"), key="k"))
-        with pytest.raises(Overloaded, match="disk is full"):
-            future.result(10)
-    assert journal.pending() == []
-    assert journal.answer_for("p", "m", "k") is None
-    assert journal.queued_bytes == 0
-    journal.append(request(entry("c"))).result(10)
-    assert stored_ids(journal) == ["c"]
+    with Journal(path) as journal:
+        journal.append(request(entry("a"))).result(10)
+        with monkeypatch.context() as patch:
+            patch.setattr(segments, fails, full)
+            future = journal.append(request(entry("b"), entry("c", kind="quarantine"), key="k"))
+            with pytest.raises(Overloaded, match="No space left on device; send again"):
+                future.result(10)
+        assert stored_ids(journal) == ["a"]
+        assert journal.answer_for("p", "m", "k") is None
+        assert journal.queued_bytes == 0
+        assert not journal.append(request(entry("d"), key="k")).result(10).replayed
+        assert stored_ids(journal) == ["a", "d"]
+        copy = path.with_name("copy")
+        shutil.copytree(path, copy)
+    with Journal(copy) as again:
+        assert stored_ids(again) == ["a", "d"]
+        assert again.damaged == 0
 
 
 def test_one_request_that_cannot_be_written_does_not_take_its_group_along(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = journal._store
-    monkeypatch.setattr(
-        journal,
-        "_store",
-        lambda item: store(item) if item.request.key != "bad" else 1 // 0,
-    )
+    framed = journal._framed
+
+    def refusing(group: Sequence[Any], segment: Any) -> Any:
+        if any("bad" in item.request.answers for item in group):
+            raise ZeroDivisionError
+        return framed(group, segment)
+
+    monkeypatch.setattr(journal, "_framed", refusing)
     with journal._ready:  # The writer cannot collect while these queue up: one group.
         futures = [
             journal.append(request(entry(key), key=key, answer=b"ok"))
@@ -185,14 +203,162 @@ def test_one_request_that_cannot_be_written_does_not_take_its_group_along(
     assert stored_ids(journal) == ["good", "fine"]
 
 
+def test_several_senders_records_stored_together_keep_each_their_answer(path: Path) -> None:
+    with Journal(path) as journal:
+        assert journal.claim("p", "m", "k1") is None
+        assert journal.claim("p", "m", "k2") is None
+        waiting = journal.claim("p", "m", "k1")
+        answers = {"k1": b"one", "k2": b"two"}
+        both = JournalRequest("p", "m", (entry("a", "b"),), answers)
+        journal.append(both, claimed=True).result(10)
+        assert waiting is not None and waiting.result(10) == b"one"
+    with Journal(path) as again:
+        assert [again.answer_for("p", "m", key) for key in answers] == [b"one", b"two"]
+
+
+def test_a_key_that_was_given_back_can_be_claimed_again(journal: Journal) -> None:
+    assert journal.claim("p", "m", "k") is None
+    waiting = journal.claim("p", "m", "k")
+    journal.release("p", "m", "k")
+    assert waiting is not None
+    with pytest.raises(Released):
+        waiting.result(10)
+    assert journal.claim("p", "m", "k") is None
+
+
+def test_answers_outlive_their_segment(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(request(entry("a"), key="k", answer=b"one")).result(10)
+        journal.trim({(("p", "m", "records"), journal.id): 1})
+        journal.roll()
+        assert not list(path.glob("*.segment"))
+        assert journal.answer_for("p", "m", "k") == b"one"
+    with Journal(path) as again:
+        assert again.append(request(entry("a"), key="k")).result(10).replayed
+
+
+def test_segments_follow_each_other_and_go_when_all_of_them_is_in_the_lake(path: Path) -> None:
+    with Journal(path, segment_bytes=4_000) as journal:
+        for i in range(20):
+            journal.append(request(entry(f"a{i}"))).result(10)
+        before = len(list(path.glob("*.segment")))
+        assert before > 2
+        journal.trim({(("p", "m", "records"), journal.id): 10})
+        assert 0 < len(list(path.glob("*.segment"))) < before
+        assert stored_ids(journal) == [f"a{i}" for i in range(10, 20)]
+        journal.written({(("p", "m", "records"), journal.id): 15})
+        assert stored_ids(journal) == [f"a{i}" for i in range(15, 20)]
+        assert journal.depth() == 10
+
+
+def three_requests(path: Path) -> tuple[Path, list[Frame]]:
+    """Leave a journal with three requests; return its segment, and their frames."""
+    with Journal(path) as journal:
+        for name in "abc":
+            journal.append(request(entry(name), key=name, answer=name.encode())).result(10)
+    (segment,) = path.glob("*.segment")
+    frames = [one for one in segments.frames_of(segment) if isinstance(one, Frame)]
+    return segment, [one for one in frames if one.kind is FrameKind.REQUEST]
+
+
+def flip(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 0x10]))
+
+
+@pytest.mark.parametrize("where", ["header", "description", "rows"])
+def test_a_flipped_bit_costs_one_request_which_is_named_and_kept(
+    path: Path, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    segment, frames = three_requests(path)
+    at = {"header": 9, "description": 60, "rows": frames[1].parts[0].start - frames[1].start}[where]
+    flip(segment, frames[1].start + at)
+    with Journal(path) as journal:
+        assert stored_ids(journal) == ["a", "c"]
+        assert journal.damaged == 1
+        assert journal.answer_for("p", "m", "a") == b"a"
+    (kept,) = (path / "damaged").iterdir()
+    assert kept.stat().st_size == frames[1].end - frames[1].start
+    assert ("1 records of p/m" in caplog.text) == (where == "rows")
+
+
+def test_a_bit_that_flips_while_the_server_runs_is_seen_before_the_rows_are_used(
+    path: Path,
+) -> None:
+    with Journal(path) as journal:
+        for name in "ab":
+            journal.append(request(entry(name))).result(10)
+        (segment,) = path.glob("*.segment")
+        first = next(
+            one
+            for one in segments.frames_of(segment)
+            if isinstance(one, Frame) and one.kind is FrameKind.REQUEST
+        )
+        flip(segment, first.parts[0].start + 30)
+        assert stored_ids(journal) == ["b"]
+        assert (journal.depth(), journal.damaged) == (1, 1)
+
+
+@pytest.mark.parametrize("cut", [1, 64, 300])
+def test_a_journal_that_was_cut_off_keeps_what_is_whole(path: Path, cut: int) -> None:
+    segment, frames = three_requests(path)
+    os.truncate(segment, frames[2].end - cut)
+    with Journal(path) as journal:
+        assert stored_ids(journal) == ["a", "b"]
+        # Ends that were never whole are usual after a crash, and nothing to raise an alarm for.
+        assert journal.damaged == 0
+        journal.append(request(entry("d"))).result(10)
+        assert stored_ids(journal) == ["a", "b", "d"]
+
+
+@given(st.data())
+@settings(max_examples=150)
+def test_whatever_happens_to_a_segment_nothing_false_is_read_from_it(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "journal")
+        segment, _ = three_requests(path)
+        content = bytearray(segment.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            at = data.draw(st.integers(0, len(content) - 1))
+            content[at] ^= data.draw(st.integers(1, 255))
+        segment.write_bytes(bytes(content[: data.draw(st.integers(0, len(content)))]))
+        with Journal(path) as journal:
+            stored = stored_ids(journal)
+            assert stored == sorted(set(stored) & set("abc"))
+            journal.append(request(entry("d"))).result(10)
+            assert stored_ids(journal) == [*stored, "d"]
+
+
+def test_answers_that_cannot_be_read_are_set_aside(path: Path) -> None:
+    with Journal(path) as journal:
+        journal.append(request(entry("a"), key="k")).result(10)
+    (path / "answers.sqlite").write_bytes(b"not a database at all" * 100)
+    with Journal(path) as journal:
+        assert stored_ids(journal) == ["a"]
+        assert journal.append(request(entry("a"), key="k")).result(10).replayed
+    assert len(list(path.glob("answers.sqlite.damaged-*"))) == 1
+
+
+def test_nothing_is_taken_when_the_disk_is_nearly_full(path: Path) -> None:
+    free = shutil.disk_usage(path.parent).free
+    with Journal(path, min_free_bytes=free * 2) as journal:
+        with pytest.raises(Overloaded, match="make room, then send again"):
+            journal.append(request(entry("a")))
+        journal.min_free_bytes = 0
+        journal.append(request(entry("a"))).result(10)
+
+
 def test_a_backlog_beyond_its_bound_is_refused_until_it_is_trimmed(path: Path) -> None:
-    with Journal(path, max_backlog_bytes=4_000) as journal:
+    with Journal(path, max_backlog_bytes=20_000) as journal:
         with pytest.raises(Overloaded, match="wait for the lake") as refusal:
             for i in range(1_000):
                 journal.append(request(entry(f"a{i}"))).result()
         assert refusal.value.retry_after > 0
-        assert journal.backlog_bytes <= 4_000
-        journal.trim({("p", "m", "records"): journal.last_offset})
+        assert journal.backlog_bytes <= 20_000
+        journal.trim({(("p", "m", "records"), journal.id): journal.last_offset})
         journal.append(request(entry("again"))).result()
 
 
@@ -206,7 +372,7 @@ def test_a_queue_beyond_its_bound_is_refused_at_once(path: Path) -> None:
 
 def test_one_process_at_a_time_holds_a_journal(journal: Journal) -> None:
     with pytest.raises(Conflict, match="another process holds"):
-        Journal(journal.path)
+        Journal(journal.folder)
 
 
 def test_a_closed_journal_commits_what_is_queued_and_refuses_more(path: Path) -> None:
@@ -237,6 +403,8 @@ def test_columns_that_the_lake_cannot_store_are_refused_before_they_are_acknowle
 APPENDER = """
 import sys, threading
 import pyarrow as pa
+from tidegauge.lake import segments
+from tidegauge.lake.answers import Released
 from tidegauge.lake.entries import Entry, JournalRequest
 from tidegauge.lake.journal import Journal
 
@@ -247,7 +415,8 @@ def work(worker):
     for i in range(1_000_000):
         name = f"{turn}-{worker}-{i}"
         table = pa.table({"prediction_id": [name, name + "b"], "x": [1.0, 2.0]})
-        request = JournalRequest("p", "m", (Entry("p", "m", "records", table),), key=name)
+        entry = Entry("p", "m", "records", table)
+        request = JournalRequest("p", "m", (entry,), {name: b""})
         journal.append(request).result()
         with said:
             sys.stdout.write(name + chr(10))

@@ -16,13 +16,15 @@ TIMESTAMP = pa.timestamp("us", "UTC")
 
 #: When the row became durable.
 INGESTED_AT = "_ingested_at"
+#: Id of the journal that it came through; null where it did not come through one.
+JOURNAL = "_journal"
 #: The journal's offset of the entry it came in; null where it did not come through a journal.
 BATCH = "_batch"
 #: Its place in that entry.
 ROW = "_row"
 #: The partition: the date of its event time (for points and profiles, the first of its month).
 DATE = "_date"
-OWN = (INGESTED_AT, BATCH, ROW, DATE)
+OWN = (INGESTED_AT, JOURNAL, BATCH, ROW, DATE)
 #: Of records, as they come from ingest: the model's version, and unknown fields as JSON.
 VERSION = "_version"
 EXTRA = "_extra"
@@ -43,6 +45,7 @@ def stamped(
     received_at: pa.Array[Any] | datetime,
     *,
     timestamp: str = "timestamp",
+    journal: str | None = None,
     batch: pa.Array[Any] | None = None,
     row: pa.Array[Any] | None = None,
 ) -> pa.Table:
@@ -59,6 +62,8 @@ def stamped(
     timestamp : str
         Name of the event time's column; where it is missing or null, the partition is the date of
         a label's ``observed_at``, else of arrival.
+    journal : str, optional
+        The journal they came through.
     batch, row : pyarrow.Array, optional
         The journal's offset of each row's entry, and its place there.
 
@@ -85,6 +90,7 @@ def stamped(
         row = pa.array(np.arange(n, dtype=np.int32))
     return (
         table.append_column(INGESTED_AT, received_at)
+        .append_column(JOURNAL, pa.repeat(pa.scalar(journal, pa.string()), n))
         .append_column(BATCH, batch if batch is not None else pa.nulls(n, pa.int64()))
         .append_column(ROW, row)
         .append_column(DATE, dates)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -12,10 +13,6 @@ from tidegauge.lake.columns import refuse_unstorable
 
 #: What a journal entry can hold: the tables that are filled by requests.
 EntryKind = Literal["records", "labels", "quarantine"]
-
-_COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4")
-_WORTH_COMPRESSING = 32_768
-_END_OF_STREAM = 8
 
 
 @dataclass(frozen=True)
@@ -52,25 +49,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class JournalRequest:
-    """What is stored together or not at all, and what its sender is answered.
+    """What is stored together or not at all, and what its senders are answered.
 
     Parameters
     ----------
     project, model : str
-        The model the request was sent for; idempotency keys count within it.
+        The model it was sent for; idempotency keys count within it.
     entries : tuple of Entry
         Its records and what of them went to quarantine, for example.
-    key : str, optional
-        The sender's idempotency key, opaque.
-    answer : bytes
-        The answer that a repeated request with this key is given.
+    answers : mapping of str to bytes
+        The answer that a repeated request is given, by its idempotency key; several where several
+        senders' records are stored together.
     """
 
     project: str
     model: str
     entries: tuple[Entry, ...]
-    key: str | None = None
-    answer: bytes = b""
+    answers: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,13 +77,13 @@ class Receipt:
     offset : int
         The journal's offset of its last entry; 0 where nothing was stored.
     answer : bytes
-        The answer to send: its own, or that of an earlier request with the same key.
+        Of a request with one key: its own answer, or that of an earlier request with this key.
     replayed : bool
         Whether an earlier request had the same key, so that nothing was stored now.
     """
 
     offset: int
-    answer: bytes
+    answer: bytes = b""
     replayed: bool = False
 
 
@@ -98,25 +93,25 @@ class PendingEntry:
 
     Parameters
     ----------
+    journal : str
+        The id of the journal that took it.
     offset : int
-        Its place in the journal.
+        Its place in that journal.
     project, model, kind, timestamp : str
         As in :class:`Entry`.
     received_at : int
-        When it became durable, in microseconds since 1970; never less than that of an entry before.
-    layout : int
-        The journal's number for its columns; equal numbers mean equal columns.
+        When it became durable, in microseconds since 1970.
     batch : pyarrow.RecordBatch
         Its rows.
     """
 
+    journal: str
     offset: int
     project: str
     model: str
     kind: EntryKind
     timestamp: str
     received_at: int
-    layout: int
     batch: pa.RecordBatch
 
     @property
@@ -131,7 +126,7 @@ def schema_bytes(schema: pa.Schema) -> bytes:
     return bytes(schema.serialize())
 
 
-def encode(table: pa.Table) -> tuple[bytes, bytes]:
+def encode(table: pa.Table) -> tuple[bytes, pa.Buffer]:
     """Return a table as the IPC bytes of its schema, and of its rows as one batch.
 
     Examples
@@ -141,15 +136,7 @@ def encode(table: pa.Table) -> tuple[bytes, bytes]:
     {'x': [1.0, 2.0]}
     """
     schema = table.schema.remove_metadata()
-    layout = schema_bytes(schema)
-    batch = _one_batch(table, schema)
-    if batch.nbytes < _WORTH_COMPRESSING:
-        return layout, bytes(batch.serialize())
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema, options=_COMPRESSED) as writer:
-        writer.write_batch(batch)
-    stream = sink.getvalue()
-    return layout, bytes(stream.slice(len(layout), stream.size - len(layout) - _END_OF_STREAM))
+    return schema_bytes(schema), _one_batch(table, schema).serialize()
 
 
 def _one_batch(table: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
@@ -162,11 +149,18 @@ def _one_batch(table: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
     return batches[0].replace_schema_metadata(None)
 
 
-def decode(layout: bytes, body: bytes) -> pa.RecordBatch:
-    """Return the batch that :func:`encode` turned into bytes."""
-    return pa.ipc.read_record_batch(pa.py_buffer(body), _schema(layout))
+def decode(layout: bytes, body: pa.Buffer | bytes) -> pa.RecordBatch:
+    """Return the batch that :func:`encode` turned into bytes; its columns are views of them.
+
+    Raises
+    ------
+    pyarrow.ArrowException
+        Where they are not such bytes.
+    """
+    return pa.ipc.read_record_batch(pa.py_buffer(body), schema_of(layout))
 
 
 @lru_cache(maxsize=1024)
-def _schema(layout: bytes) -> pa.Schema:
+def schema_of(layout: bytes) -> pa.Schema:
+    """Return the schema that :func:`schema_bytes` turned into bytes."""
     return pa.ipc.read_schema(pa.py_buffer(layout))

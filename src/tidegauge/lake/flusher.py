@@ -16,9 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tidegauge.errors import SchemaMismatch
 from tidegauge.lake.columns import TIMESTAMP, stamped
 from tidegauge.lake.entries import PendingEntry
 from tidegauge.lake.journal import Journal, Target
+from tidegauge.lake.refused import refused_rows
 from tidegauge.lake.tables import AppTransaction, Lake
 
 _log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ class Flushed:
     journal: str = ""
 
     def merge(self, other: Flushed) -> Flushed:
-        """Return what both brought together.
+        """Return what both brought together; they come from one journal.
 
         Examples
         --------
@@ -72,9 +74,13 @@ class Flushed:
             quarantined=self.quarantined + other.quarantined,
             first_event=min(firsts, default=None),
             last_event=max(lasts, default=None),
-            last_offset=max(self.last_offset, other.last_offset),
             first_offset=min(self.first_offset, other.first_offset),
+            last_offset=max(self.last_offset, other.last_offset),
         )
+
+
+#: A table, and the journal that its entries came through.
+Source = tuple[Target, str]
 
 
 @dataclass
@@ -91,7 +97,10 @@ class Flusher:
     One flush makes one commit per table. The commit carries the journal's id and the offset it has
     come to; both are read back before entries are written, so a crash between the commit and the
     journal's trim does not store them twice. A table that cannot be written is tried again later
-    and does not hold up the others.
+    and does not hold up the others; rows that a table can never take go to quarantine.
+
+    Entries leave the journal only after what they brought was handed on: news are never lost, but
+    may be told twice after a crash.
 
     Parameters
     ----------
@@ -100,9 +109,8 @@ class Flusher:
     interval : float
         Seconds between flushes.
     on_flush : callable, optional
-        Called after each flush with a list of :class:`Flushed`, one per model, from the flusher's
-        thread. After a crash it may be called a second time for the same entries, never too
-        seldom.
+        Called after each flush with a list of :class:`Flushed`, one per model and journal, from the
+        flusher's thread. If it raises it is called again, with the same and what came since.
     max_bytes : int
         At most this much is read from the journal at once; a flush goes on until nothing is left.
     workers : int
@@ -114,7 +122,7 @@ class Flusher:
     >>> from pathlib import Path
     >>> from tidegauge.lake.entries import Entry, JournalRequest
     >>> folder = tempfile.TemporaryDirectory()
-    >>> journal = Journal(Path(folder.name) / "journal.db")
+    >>> journal = Journal(Path(folder.name) / "journal")
     >>> entry = Entry("default", "demo", "records", pa.table({"prediction_id": ["a", "b"]}))
     >>> receipt = journal.append(JournalRequest("default", "demo", (entry,))).result()
     >>> flusher = Flusher(journal, Lake(folder.name))
@@ -130,7 +138,7 @@ class Flusher:
         interval: float = 2.0,
         on_flush: Callable[[list[Flushed]], None] | None = None,
         *,
-        max_bytes: int = 64 << 20,
+        max_bytes: int = 128 << 20,
         workers: int = 4,
     ) -> None:
         self.journal = journal
@@ -144,8 +152,9 @@ class Flusher:
         self._max_bytes = max_bytes
         self._workers = workers
         self._failing: dict[Target, _Failure] = {}
+        self._news: dict[tuple[str, str, str], Flushed] = {}
+        self._written: dict[Source, int] = {}
         self._flushing = threading.Lock()
-        self._identity = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -182,38 +191,54 @@ class Flusher:
                 _log.exception("flush failed; the journal keeps what it has")
 
     def _flush(self, paused: frozenset[Target]) -> list[Flushed]:
-        with self._flushing, ThreadPoolExecutor(self._workers, "flush") as pool:
-            brought: dict[tuple[str, str], Flushed] = {}
-            skipped = set(paused)
+        with self._flushing:
+            self._write(paused)
+            self.flushed_at = time.time()
+            return self._hand_on()
+
+    def _write(self, paused: frozenset[Target]) -> None:
+        """Write everything that waits, as far as its tables can be written."""
+        skipped = set(paused)
+        with ThreadPoolExecutor(self._workers, "flush") as pool:
             while entries := self.journal.pending(self._max_bytes, exclude=skipped):
                 by_target = _by_target(entries)
                 written = list(pool.map(self._move, by_target, by_target.values()))
-                done: dict[Target, int] = {}
-                for target, flushed in zip(by_target, written, strict=True):
-                    if flushed is None:
+                done: dict[Source, int] = {}
+                for target, parts in zip(by_target, written, strict=True):
+                    if parts is None:
                         skipped.add(target)
                         continue
-                    done[target] = flushed.last_offset
-                    before = brought.get(target[:2])
-                    brought[target[:2]] = before.merge(flushed) if before else flushed
-                self.journal.trim(done)
-            self.flushed_at = time.time()
-        news = list(brought.values())
+                    for name, flushed in parts:
+                        done[name] = flushed.last_offset
+                        key = (flushed.project, flushed.model, flushed.journal)
+                        before = self._news.get(key)
+                        self._news[key] = before.merge(flushed) if before else flushed
+                self.journal.written(done)
+                self._written |= done
+
+    def _hand_on(self) -> list[Flushed]:
+        """Tell what came; only then may the journal forget it."""
+        news = list(self._news.values())
         if news and self.on_flush is not None:
             try:
                 self.on_flush(news)
             except Exception:
-                _log.exception("on_flush failed")
+                _log.exception("what a flush brought could not be handed on; it will be again")
+                return []
+        self.journal.trim(self._written)
+        self._news, self._written = {}, {}
         return news
 
-    def _move(self, target: Target, entries: Sequence[PendingEntry]) -> Flushed | None:
+    def _move(
+        self, target: Target, entries: Sequence[PendingEntry]
+    ) -> list[tuple[Source, Flushed]] | None:
         """Write one table's entries; None if that failed."""
+        moved = []
         try:
-            app_id, seen = self._seen(target)
-            fresh = [entry for entry in entries if entry.offset > seen]
-            for table, timestamp, offset in joined(fresh):
-                app = AppTransaction(app_id, offset)
-                self.lake.append(*target, table, app=app, timestamp=timestamp)
+            for journal, run in groupby(entries, key=lambda entry: entry.journal):
+                part = list(run)
+                self._move_part(target, journal, part)
+                moved.append(((target, journal), _summary(target, journal, part)))
         except Exception:
             self.failures += 1
             count = self._failing[target].count + 1 if target in self._failing else 1
@@ -222,53 +247,61 @@ class Flusher:
             _log.exception("%s/%s: %s cannot be written; trying again in %.0f s", *target, pause)
             return None
         self._failing.pop(target, None)
-        return replace(_summary(target, entries), journal=app_id)
+        return moved
 
-    def _seen(self, target: Target) -> tuple[str, int]:
-        """Return the journal's id and the offset up to which the table already has it."""
-        with self._identity:
-            app_id = self.journal.id
-            seen = self.lake.app_version(*target, app_id) or 0
-            if seen > self.journal.last_offset:
-                _log.warning(
-                    "%s/%s: %s has offset %d of this journal, which has only come to %d: it was "
-                    "put back from a copy, and goes on under a new id",
-                    *target,
-                    seen,
-                    self.journal.last_offset,
-                )
-                self.journal.renew()
-                return self.journal.id, 0
-            return app_id, seen
+    def _move_part(self, target: Target, journal: str, entries: Sequence[PendingEntry]) -> None:
+        """Write entries of one table that came through one journal."""
+        seen = self.lake.app_version(*target, journal) or 0
+        fresh = [entry for entry in entries if entry.offset > seen]
+        for run in runs(fresh):
+            try:
+                self._append(target, journal, run)
+            except SchemaMismatch:
+                for entry in run:
+                    self._append_alone(target, journal, entry)
+
+    def _append(self, target: Target, journal: str, run: Sequence[PendingEntry]) -> None:
+        app = AppTransaction(journal, run[-1].offset)
+        self.lake.append(*target, joined(run), app=app, timestamp=run[0].timestamp)
+
+    def _append_alone(self, target: Target, journal: str, entry: PendingEntry) -> None:
+        """Store an entry; one that its table can never take is quarantined instead."""
+        project, model, kind = target
+        try:
+            self._append(target, journal, [entry])
+        except SchemaMismatch as error:
+            if kind == "quarantine":
+                raise
+            rows = entry.batch.num_rows
+            _log.error("%s/%s: %d %s go to quarantine: %s", project, model, rows, kind, error)
+            table = refused_rows(pa.Table.from_batches([entry.batch]), kind, error)
+            origin = AppTransaction(f"{journal}:{kind}", entry.offset)
+            self.lake.append(project, model, "quarantine", table, app=origin)
 
 
-def joined(entries: Sequence[PendingEntry]) -> Iterator[tuple[pa.Table, str, int]]:
-    """Join entries of one table, in order, as far as their columns' types agree.
-
-    Yields
-    ------
-    (pyarrow.Table, str, int)
-        Rows with the lake's own columns, the event time's column, and the last offset in it.
-    """
+def runs(entries: Sequence[PendingEntry]) -> Iterator[list[PendingEntry]]:
+    """Split entries of one table, in order, so that the types of columns agree within each part."""
     run: list[PendingEntry] = []
     types: dict[str, pa.DataType] = {}
     for entry in entries:
-        same = bool(run) and entry.layout == run[-1].layout
+        same = bool(run) and entry.batch.schema == run[-1].batch.schema
         own = {} if same else {column.name: column.type for column in entry.batch.schema}
         clash = any(types.get(name, kind) != kind for name, kind in own.items())
         if run and (clash or entry.timestamp != run[-1].timestamp):
-            yield _joined(run)
+            yield run
             run, types = [], {}
+            own = {column.name: column.type for column in entry.batch.schema}
         types.update(own)
         run.append(entry)
     if run:
-        yield _joined(run)
+        yield run
 
 
-def _joined(run: Sequence[PendingEntry]) -> tuple[pa.Table, str, int]:
+def joined(run: Sequence[PendingEntry]) -> pa.Table:
+    """Return entries that came through one journal as one table with the lake's own columns."""
     parts = [
         pa.Table.from_batches([entry.batch for entry in same])
-        for _, same in groupby(run, key=lambda entry: entry.layout)
+        for _, same in groupby(run, key=lambda entry: entry.batch.schema)
     ]
     table = pa.concat_tables(parts, promote_options="default")
     if table.num_columns and table.column(0).num_chunks > _MANY_CHUNKS:
@@ -278,15 +311,15 @@ def _joined(run: Sequence[PendingEntry]) -> tuple[pa.Table, str, int]:
     received = np.array([entry.received_at for entry in run], dtype=np.int64)
     starts = np.cumsum(rows) - rows
     place = np.arange(rows.sum()) - np.repeat(starts, rows)
-    stamped_table = stamped(
+    return stamped(
         table,
         run[0].kind,
         pa.array(np.repeat(received, rows)).cast(TIMESTAMP),
         timestamp=run[0].timestamp,
+        journal=run[0].journal,
         batch=pa.array(np.repeat(offsets, rows)),
         row=pa.array(place.astype(np.int32)),
     )
-    return stamped_table, run[0].timestamp, run[-1].offset
 
 
 def _by_target(entries: Sequence[PendingEntry]) -> dict[Target, list[PendingEntry]]:
@@ -296,11 +329,15 @@ def _by_target(entries: Sequence[PendingEntry]) -> dict[Target, list[PendingEntr
     return grouped
 
 
-def _summary(target: Target, entries: Sequence[PendingEntry]) -> Flushed:
+def _summary(target: Target, journal: str, entries: Sequence[PendingEntry]) -> Flushed:
     project, model, kind = target
     rows = sum(entry.batch.num_rows for entry in entries)
     brought = Flushed(
-        project, model, last_offset=entries[-1].offset, first_offset=entries[0].offset
+        project,
+        model,
+        last_offset=entries[-1].offset,
+        first_offset=entries[0].offset,
+        journal=journal,
     )
     if kind == "labels":
         return replace(brought, labels=rows)

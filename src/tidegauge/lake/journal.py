@@ -1,87 +1,79 @@
 """The journal: requests are durable here before they are acknowledged.
 
-One SQLite file per server process, for all its models. A single thread writes it and commits
-requests in groups; each group costs one ``fsync``. What is durable waits here until the flusher
-has moved it into the lake. What the entries look like lives in ``entries.py``.
+One folder of segments per server process, for all its models. A single thread writes them and
+commits requests in groups; each group costs one ``fdatasync``. What is durable waits here until the
+flusher has moved it into the lake. What the entries look like lives in ``entries.py``, the files in
+``frames.py`` and ``segments.py``, idempotency keys in ``answers.py``.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import sqlite3
+import os
+import shutil
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from tidegauge.errors import Conflict, Overloaded
-from tidegauge.lake.entries import (
-    EntryKind,
-    JournalRequest,
-    PendingEntry,
-    Receipt,
-    decode,
-    encode,
-)
+from tidegauge.lake.answers import Answers
+from tidegauge.lake.entries import JournalRequest, PendingEntry, Receipt, encode
 from tidegauge.lake.filelock import FileLock
+from tidegauge.lake.frames import FrameKind, frame
+from tidegauge.lake.recovery import Recovered, count_damaged, recover, set_aside
+from tidegauge.lake.segments import Segment, SegmentWriter
+from tidegauge.lake.waiting import OVERHEAD, Held, Target, WaitingEntries, entries_of
+
+__all__ = ["Commit", "Journal", "Target"]
 
 _log = logging.getLogger(__name__)
 
-#: How long an idempotency key keeps its answer.
-ANSWER_SECONDS = 24 * 3600
-_PRUNE_EVERY = 600.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS layouts (id INTEGER PRIMARY KEY, layout BLOB NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS entries (
-    offset INTEGER PRIMARY KEY AUTOINCREMENT,
-    project TEXT NOT NULL,
-    model TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    timestamp TEXT NOT NULL,
-    received_at INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    layout INTEGER NOT NULL REFERENCES layouts (id),
-    body BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS entries_by_target ON entries (project, model, kind, offset, size);
-CREATE TABLE IF NOT EXISTS answers (
-    project TEXT NOT NULL,
-    model TEXT NOT NULL,
-    key TEXT NOT NULL,
-    answered_at INTEGER NOT NULL,
-    answer BLOB NOT NULL,
-    PRIMARY KEY (project, model, key)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS answers_by_age ON answers (answered_at);
-"""
-
-#: One table's entries: project, model, kind.
-Target = tuple[str, str, EntryKind]
+_LOOK_AT_DISK_EVERY = 0.25
+#: A segment that nothing came to for so long makes room for a new one, so that it can go.
+_IDLE_SECONDS = 300.0
 
 
 @dataclass
-class _Waiting:
+class _Append:
     """A request that waits for its commit."""
 
     request: JournalRequest
-    encoded: list[tuple[bytes, bytes]]
+    encoded: list[tuple[bytes, pa.Buffer]]
     size: int
     future: Future[Receipt] = field(default_factory=Future)
 
 
 @dataclass
-class _Trim:
-    """Entries that are known to be in the lake and may go, up to an offset per table."""
+class _Task:
+    """Something else that the writing thread does between two groups."""
 
-    upto: dict[Target, int]
-    future: Future[Receipt] = field(default_factory=Future)
+    work: Callable[[], None]
+    future: Future[None] = field(default_factory=Future)
     size: int = 0
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What one commit did, for whoever counts.
+
+    Parameters
+    ----------
+    seconds : float
+    requests, bytes : int
+    """
+
+    seconds: float
+    requests: int
+    bytes: int
 
 
 class Journal:
@@ -89,32 +81,38 @@ class Journal:
 
     Parameters
     ----------
-    path : Path
-        The SQLite file; made if it is not there. Held by one process at a time.
+    folder : Path
+        Where the segments are; made if it is not there. Held by one process at a time.
     max_queued_bytes : int
         Requests waiting for their commit may hold this much memory.
     max_backlog_bytes : int
         Entries waiting for the flusher may hold this much disk.
+    min_free_bytes : int
+        Below so much free disk nothing is taken, so that the lake has room for what waits.
     group_bytes : int
         A group is committed at the latest when it holds this much.
+    segment_bytes : int
+        A segment that has reached this size is followed by the next.
     linger : float
         Seconds to wait for a group to grow as large as the one before it. A lone request after a
         lone request never waits.
+    on_commit : callable, optional
+        Takes a `Commit` after each; runs in the writing thread and holds it up.
 
     Raises
     ------
     Conflict
-        When another process holds the file.
+        When another process holds the folder.
 
     Examples
     --------
-    >>> import tempfile, pyarrow as pa
+    >>> import tempfile
     >>> from tidegauge.lake.entries import Entry
     >>> folder = tempfile.TemporaryDirectory()
-    >>> journal = Journal(Path(folder.name) / "journal.db")
+    >>> journal = Journal(Path(folder.name) / "journal")
     >>> rows = pa.table({"prediction_id": ["a"], "score": [0.5]})
     >>> entry = Entry("default", "demo", "records", rows)
-    >>> request = JournalRequest("default", "demo", (entry,), key="k1", answer=b'{"accepted":1}')
+    >>> request = JournalRequest("default", "demo", (entry,), {"k1": b'{"accepted":1}'})
     >>> journal.append(request).result().offset
     1
     >>> journal.append(request).result().replayed, journal.depth()
@@ -124,68 +122,58 @@ class Journal:
 
     def __init__(
         self,
-        path: Path | str,
+        folder: Path | str,
         *,
         max_queued_bytes: int = 64 << 20,
-        max_backlog_bytes: int = 2 << 30,
+        max_backlog_bytes: int = 8 << 30,
+        min_free_bytes: int = 0,
         group_bytes: int = 16 << 20,
+        segment_bytes: int = 64 << 20,
         linger: float = 0.005,
+        on_commit: Callable[[Commit], None] | None = None,
     ) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.max_queued_bytes = max_queued_bytes
         self.max_backlog_bytes = max_backlog_bytes
+        self.min_free_bytes = min_free_bytes
+        self.on_commit = on_commit
         self._group_bytes = group_bytes
+        self._segment_bytes = segment_bytes
         self._linger = linger
-        self._lock = FileLock(self.path.with_name(self.path.name + ".lock"), "this journal")
+        self._lock = FileLock(self.folder / "lock", "this journal")
         self._lock.acquire()
         try:
-            self._writing = self._connect()
-            # Looking up an answer does not wait for the flusher's reading.
-            self._reading, self._asking = self._connect(), self._connect()
-            self._read_guard, self._ask_guard = threading.Lock(), threading.Lock()
-            self._open()
+            self._answers = Answers(self.folder / "answers.sqlite")
+            found = recover(self.folder)
         except BaseException:
             self._lock.release()
             raise
+        #: Its own id, a new one at each start, under which the lake remembers what it has of it.
+        self.id = uuid.uuid4().hex
         self._ready = threading.Condition()
-        self._queue: deque[_Waiting | _Trim] = deque()
+        self._queue: deque[_Append | _Task] = deque()
         self._queued_bytes = 0
         self._last_group = 1
         self._closed = False
-        self._pruned_at = 0.0
+        self._writing: SegmentWriter | None = None
+        self._take_over(found)
+        self._used_at = time.monotonic()
+        self._disk = (float("-inf"), 0)
         self._writer = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._writer.start()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=30
-        )
-        # Large pages suit large blobs; they only take effect on a new file.
-        connection.execute("PRAGMA page_size=32768")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA wal_autocheckpoint=1000")
-        connection.execute(f"PRAGMA journal_size_limit={64 << 20}")
-        return connection
-
-    def _open(self) -> None:
-        write = self._writing
-        write.executescript(_SCHEMA)
-        write.execute("INSERT OR IGNORE INTO facts VALUES ('id', ?)", (uuid.uuid4().hex,))
-        self._id = str(write.execute("SELECT value FROM facts WHERE name = 'id'").fetchone()[0])
-        count, size, newest = write.execute(
-            "SELECT count(*), coalesce(sum(size), 0), coalesce(max(received_at), 0) FROM entries"
-        ).fetchone()
-        self._depth, self._backlog_bytes, self._newest = int(count), int(size), int(newest)
-        row = write.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
-        self._last_offset = int(row[0]) if row else 0
-        self._layouts: dict[bytes, int] = {}
-
-    @property
-    def id(self) -> str:
-        """The journal's own id, under which the lake remembers what it already has of it."""
-        return self._id
+    def _take_over(self, found: Recovered) -> None:
+        """Go on with what earlier runs left."""
+        self._waiting = WaitingEntries()
+        self._segments = {segment.sequence: segment for segment in found.segments}
+        for held in found.entries:
+            self._waiting.add(held)
+        for segment in found.segments:
+            self._answers.settle(segment.answers)
+        self._last_offset = found.last_offset
+        self._last_sequence = found.last_sequence
+        self._release_done()
 
     @property
     def last_offset(self) -> int:
@@ -195,7 +183,12 @@ class Journal:
     @property
     def backlog_bytes(self) -> int:
         """Bytes of the entries that wait for the flusher."""
-        return self._backlog_bytes
+        return self._waiting.bytes
+
+    @property
+    def damaged(self) -> int:
+        """Pieces of segments that could not be read, as long as nobody removes what was kept."""
+        return count_damaged(self.folder)
 
     @property
     def queued_bytes(self) -> int:
@@ -204,20 +197,37 @@ class Journal:
 
     def depth(self) -> int:
         """Return how many entries wait for the flusher."""
-        return self._depth
+        return len(self._waiting)
 
     def oldest_age(self) -> float:
         """Return for how many seconds the oldest entry has waited; 0 where none waits."""
-        with self._ask_guard:
-            row = self._asking.execute(
-                "SELECT received_at FROM entries ORDER BY offset LIMIT 1"
-            ).fetchone()
-        return max(0.0, time.time() - row[0] / 1e6) if row else 0.0
+        with self._ready:
+            return self._waiting.oldest_age()
 
-    def append(self, request: JournalRequest) -> Future[Receipt]:
+    def claim(self, project: str, model: str, key: str) -> Future[bytes] | None:
+        """Take an idempotency key; see :meth:`tidegauge.lake.answers.Answers.claim`."""
+        return self._answers.claim((project, model, key))
+
+    def release(self, project: str, model: str, key: str) -> None:
+        """Give a claimed key back, since nothing is stored under it."""
+        self._answers.release((project, model, key))
+
+    def answer_for(self, project: str, model: str, key: str) -> bytes | None:
+        """Return the answer that this key was given within the last 24 hours, or None."""
+        return self._answers.find((project, model, key))
+
+    def append(self, request: JournalRequest, *, claimed: bool = False) -> Future[Receipt]:
         """Take a request; the future has its receipt once it is durable.
 
         What is called back by the future runs in the writing thread and holds it up.
+
+        Parameters
+        ----------
+        request : JournalRequest
+            With several keys, they must have been claimed.
+        claimed : bool
+            Whether the caller has claimed the request's keys. They are the journal's from now on,
+            also where this raises.
 
         Raises
         ------
@@ -225,109 +235,116 @@ class Journal:
             At once, when too much is queued or too much waits for the flusher. The future raises
             it when the disk does not take the request.
         """
-        self._admit(0)
-        encoded = [encode(entry.table) for entry in request.entries]
-        size = sum(len(layout) + len(body) for layout, body in encoded) + len(request.answer)
-        waiting = _Waiting(request, encoded, size)
-        with self._ready:
-            self._admit(size)
-            self._push(waiting)
+        if request.answers and not claimed:
+            earlier = self._claim_own(request)
+            if earlier is not None:
+                return earlier
+        try:
+            self._admit(0)
+            encoded = [encode(entry.table) for entry in request.entries]
+            size = sum(len(layout) + body.size + OVERHEAD for layout, body in encoded)
+            waiting = _Append(request, encoded, size)
+            with self._ready:
+                self._admit(size)
+                self._push(waiting)
+        except BaseException:
+            self._release(request, None)
+            raise
         return waiting.future
-
-    def answer_for(self, project: str, model: str, key: str) -> bytes | None:
-        """Return the answer that this key was given within the last 24 hours, or None.
-
-        A request that is not durable yet has no answer; appending it again under the same key
-        resolves to the answer of the first.
-        """
-        with self._ask_guard:
-            return _stored_answer(self._asking, project, model, key)
 
     def pending(
         self, max_bytes: int = 64 << 20, *, exclude: Collection[Target] = ()
     ) -> list[PendingEntry]:
-        """Return the oldest entries, in order, as many as fit (and one at least).
+        """Return the oldest entries not yet written to the lake, by table and in order.
+
+        As many as fit, and one at least. One that cannot be read any more is set aside.
 
         Parameters
         ----------
         max_bytes : int
-            Bound of what is read into memory.
+            Bound of what is returned; entries are views of the files, not copies.
         exclude : collection of (project, model, kind)
             Tables that are left out for now, because they cannot be written.
         """
-        with self._read_guard:
-            chosen = list(self._oldest(max_bytes, exclude))
-            entries = []
-            for first in range(0, len(chosen), 500):
-                part = chosen[first : first + 500]
-                entries += self._reading.execute(
-                    "SELECT offset, project, model, kind, timestamp, received_at,"
-                    " l.id, l.layout, body FROM entries JOIN layouts l ON l.id = entries.layout"
-                    f" WHERE offset IN ({','.join('?' * len(part))}) ORDER BY offset",
-                    part,
-                ).fetchall()
-        return [
-            PendingEntry(
-                offset=row[0],
-                project=row[1],
-                model=row[2],
-                kind=row[3],
-                timestamp=row[4],
-                received_at=row[5],
-                layout=row[6],
-                batch=decode(row[7], row[8]),
-            )
-            for row in entries
-        ]
+        with self._ready:
+            chosen = self._waiting.oldest(max_bytes, exclude)
+        read = [(held, self._read(held)) for held in chosen]
+        lost = [held for held, entry in read if entry is None]
+        if lost:
+            with self._ready:
+                for held in lost:
+                    self._waiting.drop(held)
+                self._release_done()
+        return [entry for _, entry in read if entry is not None]
 
-    def _oldest(self, max_bytes: int, exclude: Collection[Target]) -> Iterator[int]:
-        rows = self._reading.execute(
-            "SELECT offset, project, model, kind, size FROM entries ORDER BY offset"
-        )
-        taken = 0
-        with contextlib.closing(rows):
-            for offset, project, model, kind, size in rows:
-                if (project, model, kind) in exclude:
-                    continue
-                if taken and taken + size > max_bytes:
-                    return
-                taken += size
-                yield offset
+    def written(self, upto: dict[tuple[Target, str], int]) -> None:
+        """Take note that the lake has entries, which stay here until they are trimmed.
 
-    def trim(self, upto: dict[Target, int]) -> None:
+        Parameters
+        ----------
+        upto : dict of ((project, model, kind), journal id) to int
+            The greatest offset of each table that is in the lake.
+        """
+        with self._ready:
+            for (target, journal), offset in upto.items():
+                self._waiting.written(target, journal, offset)
+
+    def trim(self, upto: dict[tuple[Target, str], int]) -> None:
         """Forget the entries of each table up to an offset: the lake has them.
 
         Parameters
         ----------
-        upto : dict of (project, model, kind) to int
-            The greatest offset of each table that is in the lake.
+        upto : dict of ((project, model, kind), journal id) to int
+            The greatest offset of each table that is in the lake, and was handed on.
         """
-        trim = _Trim(dict(upto))
         with self._ready:
             self._refuse_closed()
-            self._push(trim)
-        trim.future.result()
+            for (target, journal), offset in upto.items():
+                self._waiting.trim(target, journal, offset)
+        self._release_done()
 
-    def renew(self) -> None:
-        """Take a new id, so that the lake does not mistake new entries for ones it has seen.
+    def roll(self) -> None:
+        """Have what comes next written to a new segment, so that the old ones can go."""
+        self._do(self._finish_segment)
+        self._release_done()
 
-        Needed when the file was put back from a copy and would give out offsets a second time.
+    def oldest_segment(self) -> int:
+        """Return the number of the oldest segment that is still there, or of the next one."""
+        with self._ready:
+            return min(self._segments, default=self._last_sequence + 1)
+
+    def check(self) -> None:
+        """Have the writing thread make sure that the folder can be written.
+
+        Raises
+        ------
+        OSError
+            If it cannot.
+        Conflict
+            If the journal is closed.
         """
-        with self._read_guard:
-            self._id = uuid.uuid4().hex
-            self._reading.execute("UPDATE facts SET value = ? WHERE name = 'id'", (self._id,))
+
+        def probe() -> None:
+            path = self.folder / "probe"
+            with path.open("wb") as file:
+                file.write(b"written")
+                os.fsync(file.fileno())
+            path.unlink()
+
+        self._do(probe)
 
     def close(self) -> None:
-        """Commit what is queued, then let go of the file."""
+        """Commit what is queued, then let go of the folder."""
         with self._ready:
             if self._closed:
                 return
             self._closed = True
             self._ready.notify()
         self._writer.join()
-        with self._read_guard, self._ask_guard:
-            for connection in (self._reading, self._asking, self._writing):
-                connection.close()
+        self._finish_segment()
+        with contextlib.suppress(Exception):  # They are in the segments that stay.
+            self._release_done()
+        self._answers.close()
         self._lock.release()
 
     def __enter__(self) -> Journal:
@@ -336,14 +353,46 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _push(self, item: _Waiting | _Trim) -> None:
+    # What comes in
+
+    def _claim_own(self, request: JournalRequest) -> Future[Receipt] | None:
+        """Claim a request's only key; if it is taken, return the receipt of who has it."""
+        (key,) = request.answers
+        earlier = self.claim(request.project, request.model, key)
+        if earlier is None:
+            return None
+        receipt: Future[Receipt] = Future()
+
+        def tell(done: Future[bytes]) -> None:
+            error = done.exception()
+            if error is None:
+                receipt.set_result(Receipt(0, done.result(), replayed=True))
+            else:
+                receipt.set_exception(error)
+
+        receipt.set_running_or_notify_cancel()
+        earlier.add_done_callback(tell)
+        return receipt
+
+    def _release(self, request: JournalRequest, error: BaseException | None) -> None:
+        for key in request.answers:
+            self._answers.release((request.project, request.model, key), error)
+
+    def _push(self, item: _Append | _Task) -> None:
         self._queue.append(item)
         self._queued_bytes += item.size
         self._ready.notify()
 
+    def _do(self, work: Callable[[], None]) -> None:
+        task = _Task(work)
+        with self._ready:
+            self._refuse_closed()
+            self._push(task)
+        task.future.result()
+
     def _refuse_closed(self) -> None:
         if self._closed:
-            raise Conflict(f"journal {self.path.name} is closed", code="journal_closed")
+            raise Conflict(f"journal {self.folder.name} is closed", code="journal_closed")
 
     def _admit(self, size: int) -> None:
         self._refuse_closed()
@@ -352,18 +401,38 @@ class Journal:
                 f"{self._queued_bytes >> 20} MiB of requests wait for their commit; send again",
                 retry_after=1.0,
             )
-        waiting = self._backlog_bytes + self._queued_bytes
+        waiting = self._waiting.bytes + self._queued_bytes
         if waiting and waiting + size > self.max_backlog_bytes:
             raise Overloaded(
                 f"{waiting >> 20} MiB of acknowledged records wait for the lake; send again",
                 retry_after=5.0,
             )
+        if self.min_free_bytes and self._free_bytes() - size < self.min_free_bytes:
+            raise Overloaded(
+                f"the journal's disk has only {self._disk[1] >> 20} MiB left; make room, then send "
+                "again",
+                retry_after=10.0,
+            )
+
+    def _free_bytes(self) -> int:
+        looked_at, free = self._disk
+        if time.monotonic() - looked_at > _LOOK_AT_DISK_EVERY:
+            free = shutil.disk_usage(self.folder).free
+            self._disk = time.monotonic(), free
+        return free
+
+    # The writing thread
 
     def _run(self) -> None:
         while group := self._collect():
-            self._commit(group)
+            for item in group:
+                if isinstance(item, _Task):
+                    _carry_out(item)
+            appends = [item for item in group if isinstance(item, _Append)]
+            if appends:
+                self._commit(appends)
 
-    def _collect(self) -> list[_Waiting | _Trim]:
+    def _collect(self) -> list[_Append | _Task]:
         """Wait for the next group; an empty one means that the journal was closed."""
         with self._ready:
             while not self._queue and not self._closed:
@@ -374,145 +443,170 @@ class Journal:
                 if self._closed or left <= 0:
                     break
                 self._ready.wait(left)
-            group: list[_Waiting | _Trim] = []
+            group: list[_Append | _Task] = []
             size = 0
             while self._queue and (not group or size + self._queue[0].size <= self._group_bytes):
                 group.append(self._queue.popleft())
                 size += group[-1].size
-            self._last_group = sum(isinstance(item, _Waiting) for item in group)
+            self._last_group = sum(isinstance(item, _Append) for item in group)
             return group
 
-    def _commit(self, group: Sequence[_Waiting | _Trim]) -> None:
-        """Write a group in one transaction, then resolve its futures."""
-        write = self._writing
-        receipts: list[Receipt] = []
+    def _commit(self, group: Sequence[_Append]) -> None:
+        """Write a group of requests, then resolve their futures."""
+        began = time.perf_counter()
         try:
-            write.execute("BEGIN IMMEDIATE")
-            for item in group:
-                if isinstance(item, _Waiting):
-                    receipts.append(self._store(item))
-                else:
-                    receipts.append(self._drop(item))
-            self._prune_answers()
-            write.execute("COMMIT")
+            writer = self._segment()
+            segment = writer.segment
+            buffers, held, layouts = self._framed(group, segment)
+            writer.write(buffers)
         except Exception as error:
             self._failed(group, error)
             return
-        self._count(group, receipts)
-        for item, receipt in zip(group, receipts, strict=True):
-            _resolve(item.future, receipt)
+        segment.layouts = layouts
+        at = self._answers.now()
+        answers = {
+            (item.request.project, item.request.model, key): (at, answer)
+            for item in group
+            for key, answer in item.request.answers.items()
+        }
+        with self._ready:
+            segment.answers.update(answers)
+            for one in (one for ones in held for one in ones):
+                self._waiting.add(one)
+                self._last_offset = one.offset
+            self._queued_bytes -= sum(item.size for item in group)
+        self._answers.settle(answers)
+        for item, ones in zip(group, held, strict=True):
+            answer = next(iter(item.request.answers.values()), b"")
+            _resolve(item.future, Receipt(ones[-1].offset if ones else 0, answer))
+        self._used_at = time.monotonic()
+        if self.on_commit is not None:
+            size = sum(item.size for item in group)
+            self.on_commit(Commit(time.perf_counter() - began, len(group), size))
 
-    def _failed(self, group: Sequence[_Waiting | _Trim], error: Exception) -> None:
-        if self._writing.in_transaction:
-            with contextlib.suppress(sqlite3.Error):  # SQLite may have rolled back by itself.
-                self._writing.execute("ROLLBACK")
-        self._layouts.clear()
+    def _framed(
+        self, group: Sequence[_Append], segment: Segment
+    ) -> tuple[list[Any], list[list[Held]], dict[bytes, int]]:
+        """Return a group as buffers to write, the entries then held, and the layouts then known."""
+        buffers: list[Any] = []
+        held: list[list[Held]] = []
+        place, offset = segment.size, self._last_offset
+        layouts = dict(segment.layouts)
+        received_at, answered_at = time.time_ns() // 1000, self._answers.now()
+        for item in group:
+            request = item.request
+            for layout, _ in item.encoded:
+                if layout not in layouts:
+                    layouts[layout] = len(layouts)
+                    parts, written = frame(FrameKind.LAYOUT, {"layout": layouts[layout]}, [layout])
+                    buffers += parts
+                    place += written.end
+            about = {
+                "journal": self.id,
+                "project": request.project,
+                "model": request.model,
+                "offset": offset + 1,
+                "received_at": received_at,
+                "answered_at": answered_at,
+                "entries": [
+                    [entry.kind, entry.timestamp, layouts[layout], entry.table.num_rows]
+                    for entry, (layout, _) in zip(request.entries, item.encoded, strict=True)
+                ],
+                "answers": {key: answer.decode() for key, answer in request.answers.items()},
+            }
+            bodies = [body for _, body in item.encoded]
+            parts, written = frame(FrameKind.REQUEST, about, bodies)
+            names = [layout for layout, _ in item.encoded]
+            held.append(entries_of(written.moved(place), segment, names))
+            buffers += parts
+            place += written.end
+            offset += len(bodies)
+        return buffers, held, layouts
+
+    def _failed(self, group: Sequence[_Append], error: Exception) -> None:
+        if self._writing is not None and self._writing.spoilt:
+            self._finish_segment()
         if len(group) > 1:
             # One request that cannot be written must not take the others with it.
             for item in group:
                 self._commit([item])
             return
         item = group[0]
-        _log.error("journal %s: a commit failed: %s", self.path.name, error)
+        _log.error("journal %s: a commit failed: %s", self.folder.name, error)
         with self._ready:
             self._queued_bytes -= item.size
-        if isinstance(error, sqlite3.Error):
-            refusal = Overloaded(f"the journal cannot be written: {error}", retry_after=5.0)
+        if isinstance(error, OSError):
+            refusal = Overloaded(
+                f"the journal cannot be written: {error.strerror or error}; send again later",
+                retry_after=5.0,
+            )
             refusal.__cause__ = error
             error = refusal
+        self._release(item.request, error)
         if item.future.set_running_or_notify_cancel():
             item.future.set_exception(error)
 
-    def _store(self, item: _Waiting) -> Receipt:
-        request, write = item.request, self._writing
-        if request.key is not None:
-            given = _stored_answer(write, request.project, request.model, request.key)
-            if given is not None:
-                return Receipt(0, given, replayed=True)
-        self._newest = max(self._newest, time.time_ns() // 1000)
-        offset = 0
-        for entry, (layout, body) in zip(request.entries, item.encoded, strict=True):
-            cursor = write.execute(
-                "INSERT INTO entries"
-                " (project, model, kind, timestamp, received_at, size, layout, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    entry.project,
-                    entry.model,
-                    entry.kind,
-                    entry.timestamp,
-                    self._newest,
-                    len(body),
-                    self._layout_number(layout),
-                    body,
-                ),
-            )
-            offset = int(cursor.lastrowid or 0)
-        if request.key is not None:
-            write.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
-                (request.project, request.model, request.key, self._newest, request.answer),
-            )
-        return Receipt(offset, request.answer)
-
-    def _layout_number(self, layout: bytes) -> int:
-        """Return the number of a schema, which is kept once; it is forgotten on a roll-back."""
-        if layout not in self._layouts:
-            write = self._writing
-            write.execute("INSERT OR IGNORE INTO layouts (layout) VALUES (?)", (layout,))
-            row = write.execute("SELECT id FROM layouts WHERE layout = ?", (layout,)).fetchone()
-            self._layouts[layout] = int(row[0])
-        return self._layouts[layout]
-
-    def _drop(self, item: _Trim) -> Receipt:
-        for (project, model, kind), offset in item.upto.items():
-            self._writing.execute(
-                "DELETE FROM entries WHERE project = ? AND model = ? AND kind = ? AND offset <= ?",
-                (project, model, kind, offset),
-            )
-        return Receipt(0, b"")
-
-    def _prune_answers(self) -> None:
-        if time.monotonic() - self._pruned_at < _PRUNE_EVERY:
-            return
-        self._pruned_at = time.monotonic()
-        self._writing.execute("DELETE FROM answers WHERE answered_at < ?", (_forgotten_before(),))
-
-    def _count(self, group: Sequence[_Waiting | _Trim], receipts: Sequence[Receipt]) -> None:
-        """Bring depth and sizes up to date after a commit."""
-        if any(isinstance(item, _Trim) for item in group):
-            count, size = self._writing.execute(
-                "SELECT count(*), coalesce(sum(size), 0) FROM entries"
-            ).fetchone()
-        else:
-            stored = [
-                item
-                for item, receipt in zip(group, receipts, strict=True)
-                if isinstance(item, _Waiting) and not receipt.replayed
-            ]
-            count = self._depth + sum(len(item.encoded) for item in stored)
-            size = self._backlog_bytes + sum(
-                len(body) for item in stored for _, body in item.encoded
-            )
+    def _segment(self) -> SegmentWriter:
+        """Return the segment to write to; a new one where the last is full or was left alone."""
+        writing = self._writing
+        if writing is not None:
+            idle = time.monotonic() - self._used_at > _IDLE_SECONDS
+            if not (writing.spoilt or writing.segment.size >= self._segment_bytes or idle):
+                return writing
+            self._finish_segment()
+        segment = Segment.at(self.folder, self._last_sequence + 1, self.id)
+        self._writing = SegmentWriter(segment)
         with self._ready:
-            self._depth, self._backlog_bytes = int(count), int(size)
-            self._queued_bytes -= sum(item.size for item in group)
-            self._last_offset = max([self._last_offset, *(r.offset for r in receipts)])
+            self._last_sequence += 1
+            self._segments[segment.sequence] = segment
+        return self._writing
+
+    def _finish_segment(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.close()
+
+    # What goes
+
+    def _release_done(self) -> None:
+        """Delete the segments of which nothing is needed any more."""
+        while True:
+            with self._ready:
+                current = self._writing.segment if self._writing is not None else None
+                done = [
+                    segment
+                    for segment in self._segments.values()
+                    if segment.waiting == 0 and segment is not current
+                ]
+                for segment in done:
+                    del self._segments[segment.sequence]
+            if not done:
+                return
+            for segment in done:
+                try:
+                    self._answers.keep(segment.answers)
+                except Exception:
+                    with self._ready:
+                        self._segments[segment.sequence] = segment
+                    raise
+                segment.path.unlink(missing_ok=True)
+
+    def _read(self, held: Held) -> PendingEntry | None:
+        """Return an entry as it stands in its segment; None if it was damaged there."""
+        try:
+            return held.read()
+        except (OSError, ValueError, pa.ArrowException) as error:
+            set_aside(held.segment.path, held.damage(), error)
+            return None
 
 
-def _forgotten_before() -> int:
-    return int((time.time() - ANSWER_SECONDS) * 1e6)
-
-
-def _stored_answer(
-    connection: sqlite3.Connection, project: str, model: str, key: str
-) -> bytes | None:
-    row = connection.execute(
-        "SELECT answer FROM answers"
-        " WHERE project = ? AND model = ? AND key = ? AND answered_at >= ?",
-        (project, model, key, _forgotten_before()),
-    ).fetchone()
-    return bytes(row[0]) if row else None
+def _carry_out(task: _Task) -> None:
+    try:
+        task.work()
+    except BaseException as error:
+        task.future.set_exception(error)
+    else:
+        task.future.set_result(None)
 
 
 def _resolve(future: Future[Receipt], receipt: Receipt) -> None:

@@ -10,26 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import (
-    ColumnProperties,
-    CommitProperties,
-    DeltaTable,
-    Schema,
-    Transaction,
-    WriterProperties,
-    write_deltalake,
-)
+from deltalake import DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+from pyarrow import fs
 
-from tidegauge.lake.columns import BATCH, DATE, INGESTED_AT, partition_of, stamped
+from tidegauge.lake.columns import BATCH, DATE, INGESTED_AT, JOURNAL, partition_of, stamped
 from tidegauge.lake.names import TableKind, folder_name
+from tidegauge.lake.writing import append_rows
 
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 1 days",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
-_PROBE = 1_000
 
 
 @dataclass(frozen=True)
@@ -130,8 +124,10 @@ class Lake:
         ------
         SchemaMismatch
             When a column has a name that is kept for the lake.
-        deltalake.exceptions.DeltaError
-            When a value cannot become the column's stored type, or the store fails.
+        Unstorable
+            When a value cannot become the column's stored type.
+        deltalake.exceptions.DeltaError, OSError
+            When the store fails.
         """
         if DATE not in table.column_names:
             table = stamped(table, kind, datetime.now(UTC), timestamp=timestamp)
@@ -139,21 +135,14 @@ class Lake:
         slot = self._slot(self._writing, uri)
         with slot.guard:
             handle = self._refreshed(slot, uri) or self._created(slot, uri, table, timestamp)
-            transactions = None
+            transaction = None
             if app is not None:
                 seen = handle.transaction_version(app.id)
                 if seen is not None and seen >= app.version:
                     return int(handle.version())
-                transactions = [Transaction(app.id, app.version)]
+                transaction = Transaction(app.id, app.version)
             try:
-                write_deltalake(
-                    handle,
-                    table,
-                    mode="append",
-                    schema_mode="merge",
-                    writer_properties=_writer_properties(table, kind),
-                    commit_properties=CommitProperties(app_transactions=transactions),
-                )
+                append_rows(handle, self._place(uri), table, kind, transaction=transaction)
             except BaseException:
                 slot.handle = None  # Whether it was committed is read back from the store.
                 raise
@@ -249,6 +238,12 @@ class Lake:
             if a is None or b is None or a == low or b == high
         ]
 
+    def _place(self, uri: str) -> Path | fs.FileSystem:
+        """Return where a table's files are written."""
+        if "://" not in uri:
+            return Path(uri)
+        return fs.PyFileSystem(DeltaStorageHandler(uri, self.storage_options or None))
+
     def _slot(self, slots: dict[str, _Slot], uri: str) -> _Slot:
         with self._guard:
             return slots.setdefault(uri, _Slot())
@@ -264,7 +259,7 @@ class Lake:
         return slot.handle
 
     def _created(self, slot: _Slot, uri: str, table: pa.Table, timestamp: str) -> DeltaTable:
-        indexed = [INGESTED_AT, BATCH, "observed_at", "window_start", timestamp]
+        indexed = [INGESTED_AT, JOURNAL, BATCH, "observed_at", "window_start", timestamp]
         present = [name for name in dict.fromkeys(indexed) if name in table.column_names]
         plain = [name for name in present if name.replace("_", "").isalnum()]
         try:
@@ -297,34 +292,3 @@ def last_date(end: datetime) -> date:
     '2026-01-01'
     """
     return (end.astimezone(UTC) - timedelta(microseconds=1)).date()
-
-
-def row_group_size(kind: TableKind) -> int:
-    """Return how many rows of a file are read together: what a thread takes on at once.
-
-    A profile is large, and one is wanted at a time.
-    """
-    return 1 if kind == "profiles" else 131_072
-
-
-def _writer_properties(table: pa.Table, kind: TableKind) -> WriterProperties:
-    """Choose encodings: quick to write for what streams in; compaction writes it anew."""
-    chosen: dict[str, ColumnProperties] = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_string(column.type) and _repeats(column):
-            chosen[name] = ColumnProperties(dictionary_enabled=True, statistics_enabled="CHUNK")
-        elif pa.types.is_timestamp(column.type) or pa.types.is_integer(column.type):
-            chosen[name] = ColumnProperties(dictionary_enabled=False, statistics_enabled="CHUNK")
-    return WriterProperties(
-        compression="SNAPPY",
-        default_column_properties=ColumnProperties(
-            dictionary_enabled=False, statistics_enabled="NONE"
-        ),
-        column_properties=chosen,
-        max_row_group_size=row_group_size(kind),
-    )
-
-
-def _repeats(column: pa.ChunkedArray[Any]) -> bool:
-    probe = column.slice(0, _PROBE)
-    return len(probe.unique()) * 2 <= max(len(probe), 2)

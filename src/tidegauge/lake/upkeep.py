@@ -16,7 +16,8 @@ from deltalake import WriterProperties
 
 from tidegauge.lake.columns import DATE
 from tidegauge.lake.names import TableKind
-from tidegauge.lake.tables import Lake, row_group_size
+from tidegauge.lake.tables import Lake
+from tidegauge.lake.writing import row_group_size
 
 #: A file below this size is joined with others.
 SMALL_BYTES = 16 << 20

@@ -80,10 +80,13 @@ class Received:
     ----------
     future : Future of Receipt
         Done once it is durable.
+    answer : bytes
+        What to say then, unless the receipt is that of an earlier request with the same key.
     accepted, repeated, quarantined : int
     """
 
     future: Future[Receipt]
+    answer: bytes
     accepted: int
     repeated: int
     quarantined: int
@@ -115,7 +118,7 @@ def receive(runtime: Runtime, post: Post) -> Received:
             raise
         done: Future[Receipt] = Future()
         done.set_result(Receipt(0, given, replayed=True))
-        return Received(done, 0, 0, 0)
+        return Received(done, given, 0, 0, 0)
     return _append(runtime, post, checked, kind, timestamp)
 
 
@@ -215,10 +218,9 @@ def _append(
         post.project,
         post.model,
         _entries(post, checked, kind, timestamp),
-        key=post.journal_key,
-        answer=answer,
+        {} if post.journal_key is None else {post.journal_key: answer},
     )
-    return Received(runtime.append(request), *counts)
+    return Received(runtime.append(request), answer, *counts)
 
 
 def _entries(

@@ -33,8 +33,8 @@ from tidegauge.server.exposition import Counters
 from tidegauge.server.facts import Facts
 from tidegauge.server.flushing import TimedFlusher
 from tidegauge.server.known import Baselines, Model, Models
-from tidegauge.server.readiness import wrongs
 from tidegauge.server.receiving import Received, Resource
+from tidegauge.server.request_ids import carried
 from tidegauge.server.settings import Settings
 from tidegauge.server.sightings import Sightings
 
@@ -46,6 +46,10 @@ __all__ = ["Model", "Runtime"]
 
 class Scheduler(Protocol):
     """What closes windows; lives in ``scheduler.py``."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread is there."""
 
     def start(self) -> None:
         """Begin to work in a thread of its own."""
@@ -96,9 +100,10 @@ class Runtime:
         self.scratch = settings.data / "tmp"
         _make_folders(settings.data, self.scratch)
         self.journal = Journal(
-            settings.data / "journal.sqlite",
+            settings.data / "journal",
             max_queued_bytes=settings.max_queued,
             max_backlog_bytes=settings.max_backlog,
+            min_free_bytes=settings.min_free,
         )
         try:
             _empty(self.scratch)
@@ -127,6 +132,7 @@ class Runtime:
         self.workers = ThreadPoolExecutor(max(2, min(cores, 8)), "ingest")
         self.heavy_workers = ThreadPoolExecutor(1, "baseline")
         self.creating = threading.RLock()
+        self.replaying = threading.Lock()
         self.scheduler: Scheduler | None = _scheduler(self)
         self._listeners: list[Callable[[list[Flushed]], None]] = []
         if self.scheduler is not None:
@@ -166,7 +172,7 @@ class Runtime:
     async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Run blocking work in a worker thread."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.workers, work, *arguments)
+        return await loop.run_in_executor(self.workers, carried(work, *arguments))
 
     # Models
 
@@ -278,17 +284,23 @@ class Runtime:
 
     def count(self, project: str, model: str, resource: Resource, received: Received) -> None:
         """Count what a request brought."""
-        name = self.counters.model(project, model)
-        counter = self.counters.labels if resource == "labels" else self.counters.accepted
-        counter.labels(*name).inc(received.accepted)
-        if received.repeated:
-            self.counters.repeated.labels(*name).inc(received.repeated)
-        if received.quarantined:
-            self.counters.quarantined.labels(*name).inc(received.quarantined)
+        self.counters.count(
+            project,
+            model,
+            resource,
+            accepted=received.accepted,
+            repeated=received.repeated,
+            quarantined=received.quarantined,
+        )
 
     def on_flush(self, listener: Callable[[list[Flushed]], None]) -> None:
         """Have a function called after each flush with what it brought, in the flusher's thread."""
         self._listeners.append(listener)
+
+    def told_of(self, news: list[Flushed]) -> None:
+        """Hand on what came into the lake past the journal, as what a flush brought is."""
+        for listener in self._listeners:
+            listener(news)
 
     def waiting(self, model: Model) -> int:
         """Return how many of a model's records and labels are not in the lake yet."""
@@ -309,10 +321,6 @@ class Runtime:
         if told is not None:
             done |= told(model)
         return {**done, "records": self.waiting(model)}
-
-    def wrongs(self) -> list[str]:
-        """Return what keeps the server from being ready, in words; nothing if all is well."""
-        return wrongs(self)
 
     def _on_flush(self, flushed: list[Flushed]) -> None:
         self._note_versions()
@@ -338,7 +346,7 @@ class Runtime:
     def _on_flush_time(self, seconds: float, failures: int) -> None:
         self.counters.flush_seconds.observe(seconds)
         if failures:
-            self.counters.flush_failures.inc(failures)
+            self.counters.flush_failures.add((), failures)
 
 
 def _scheduler(runtime: Runtime) -> Scheduler | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi import APIRouter, Request, Response
 
 from tidegauge.errors import BadInput, NotFound
 from tidegauge.ingest import format_of
+from tidegauge.lake.answers import Released
 from tidegauge.lake.entries import JournalRequest
 from tidegauge.server.baselining import (
     MadeBaseline,
@@ -112,16 +114,24 @@ def _set_once(
     encoding: str | None,
     key: str | None,
 ) -> bytes:
-    """Set a baseline, unless this key was answered before."""
-    key = None if key is None else f"baselines:{key}"
-    if key is not None:
-        given = runtime.journal.answer_for(project, model, key)
-        if given is not None:
-            return given
-    unpack_file(path, encoding, limit)
-    answer = orjson.dumps(_set(runtime, project, model, path, content_type))
-    if key is not None:
-        runtime.journal.append(JournalRequest(project, model, (), key, answer)).result()
+    """Set a baseline, unless this key was answered before, or is being worked on."""
+
+    def made() -> bytes:
+        unpack_file(path, encoding, limit)
+        return orjson.dumps(_set(runtime, project, model, path, content_type))
+
+    if key is None:
+        return made()
+    key, journal = f"baselines:{key}", runtime.journal
+    while (earlier := journal.claim(project, model, key)) is not None:
+        with suppress(Released):
+            return earlier.result()
+    try:
+        answer = made()
+    except BaseException:
+        journal.release(project, model, key)
+        raise
+    journal.append(JournalRequest(project, model, (), {key: answer}), claimed=True).result()
     return answer
 
 

@@ -157,7 +157,8 @@ async def take_in(
         raise
     if not receipt.replayed:
         runtime.count(project, model, resource, received)
-    return Response(receipt.answer, 202, media_type="application/json")
+    answer = receipt.answer if receipt.replayed else received.answer
+    return Response(answer, 202, media_type="application/json")
 
 
 async def _taken_in(

@@ -1,0 +1,252 @@
+"""Writing rows to a Delta table: Parquet files first, then one commit that names them.
+
+The files are written by Arrow, several times faster than Delta's own writer and without copies, and
+are on the disk for good before the commit says that they are there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.transaction import AddAction, RemoveAction
+from pyarrow import fs
+
+from tidegauge.errors import SchemaMismatch
+from tidegauge.lake.columns import DATE
+from tidegauge.lake.names import TableKind
+from tidegauge.lake.segments import sync_folder
+
+_PROBE = 1_000
+
+
+class Unstorable(SchemaMismatch):
+    """Rows that a table can never take, however often they are tried."""
+
+    code = "unstorable"
+
+
+def append_rows(
+    handle: DeltaTable,
+    place: Path | fs.FileSystem,
+    table: pa.Table,
+    kind: TableKind,
+    *,
+    transaction: Transaction | None = None,
+) -> None:
+    """Add rows to a table in one commit.
+
+    Parameters
+    ----------
+    handle : DeltaTable
+        At its newest version; afterwards too.
+    place : Path or pyarrow.fs.FileSystem
+        The table's folder; on an object store what takes files by their path within the table.
+    table : pyarrow.Table
+        With the lake's own columns; columns that are new to the table are added to it.
+    kind : str
+    transaction : Transaction, optional
+        Of the application.
+
+    Raises
+    ------
+    Unstorable
+        If a value cannot become its column's stored type.
+    deltalake.exceptions.DeltaError, OSError
+        If the store fails; what was written before is out of use then.
+    """
+    fitting = _fitted(handle, table)
+    indexed = _indexed(handle)
+    actions: list[AddAction | RemoveAction] = [
+        _written(place, rows, day, kind, indexed) for day, rows in _by_date(fitting)
+    ]
+    handle.create_write_transaction(
+        actions,
+        mode="append",
+        schema=handle.schema(),
+        partition_by=[DATE],
+        commit_properties=CommitProperties(
+            app_transactions=None if transaction is None else [transaction]
+        ),
+    )
+    handle.update_incremental()
+    if isinstance(place, Path):
+        _sync_log(place, int(handle.version()))
+
+
+def row_group_size(kind: TableKind) -> int:
+    """Return how many rows of a file are read together: what a thread takes on at once.
+
+    A profile is large, and one is wanted at a time.
+    """
+    return 1 if kind == "profiles" else 131_072
+
+
+def _fitted(handle: DeltaTable, table: pa.Table) -> pa.Table:
+    """Return rows in the table's own columns and types, after adding columns that it lacks."""
+    stored: Any = pa.schema(handle.schema().to_arrow())
+    new = [column for column in table.schema if column.name not in stored.names]
+    if new:
+        handle.alter.add_columns(list(Schema.from_arrow(pa.schema(new)).fields))
+        stored = pa.schema(handle.schema().to_arrow())
+    columns = []
+    for column in stored:
+        if column.name not in table.column_names:
+            columns.append(pa.nulls(table.num_rows, column.type))
+            continue
+        values = table[column.name]
+        wanted = _plain(column.type)
+        if values.type != wanted:
+            try:
+                values = values.cast(wanted)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise Unstorable(
+                    f"column {column.name!r} is stored as {wanted}, and these rows have it as "
+                    f"{values.type}: {error}"
+                ) from error
+        columns.append(values)
+    return pa.table(columns, names=stored.names)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return the type as files have it: Delta tells texts as views, which Parquet has not."""
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
+        return pa.binary()
+    if pa.types.is_list_view(kind) or pa.types.is_large_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return kind
+
+
+def _by_date(table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    """Split rows by their partition, without the partition's own column."""
+    days = table[DATE]
+    rows = table.drop_columns([DATE])
+    distinct = days.unique().to_pylist()
+    for day in sorted(distinct):
+        if len(distinct) == 1:
+            yield day, rows
+        else:
+            yield day, rows.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+
+
+def _written(
+    place: Path | fs.FileSystem,
+    rows: pa.Table,
+    day: date,
+    kind: TableKind,
+    indexed: Sequence[str],
+) -> AddAction:
+    path = f"{DATE}={day.isoformat()}/{uuid.uuid4().hex}.parquet"
+    options = _options(rows, kind, indexed)
+    if isinstance(place, Path):
+        whole = place / path
+        new_folder = not whole.parent.exists()
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with whole.open("wb") as file:
+                pq.write_table(rows, file, **options)
+                file.flush()
+                os.fsync(file.fileno())
+            sync_folder(whole.parent)
+            if new_folder:
+                sync_folder(whole.parent.parent)
+        except BaseException:
+            whole.unlink(missing_ok=True)
+            raise
+        size = whole.stat().st_size
+    else:
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink, **options)
+        content = sink.getvalue()
+        with place.open_output_stream(path) as target:
+            target.write(content)
+        size = content.size
+    return AddAction(
+        path=path,
+        size=size,
+        partition_values={DATE: day.isoformat()},
+        modification_time=time.time_ns() // 1_000_000,
+        data_change=True,
+        stats=orjson.dumps(_statistics(rows, indexed)).decode(),
+    )
+
+
+def _indexed(handle: DeltaTable) -> list[str]:
+    """Return the columns whose ranges the log tells of each file."""
+    told = handle.metadata().configuration.get("delta.dataSkippingStatsColumns", "")
+    return [name for name in told.split(",") if name]
+
+
+def _options(rows: pa.Table, kind: TableKind, indexed: Sequence[str]) -> dict[str, Any]:
+    """Choose encodings: quick to write for what streams in; compaction writes it anew."""
+    texts = [
+        name
+        for name, column in zip(rows.column_names, rows.columns, strict=True)
+        if pa.types.is_string(column.type) and _repeats(column)
+    ]
+    return {
+        "use_dictionary": texts or False,
+        "write_statistics": [name for name in indexed if name in rows.column_names] or False,
+        "compression": "snappy",
+        "row_group_size": row_group_size(kind),
+        "coerce_timestamps": "us",
+    }
+
+
+def _repeats(column: pa.ChunkedArray[Any]) -> bool:
+    probe = column.slice(0, _PROBE)
+    return len(probe.unique()) * 2 <= max(len(probe), 2)
+
+
+def _statistics(rows: pa.Table, indexed: Sequence[str]) -> dict[str, Any]:
+    """Return what the log tells of a file: its rows, and the ranges of some columns."""
+    least: dict[str, Any] = {}
+    greatest: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for name in indexed:
+        if name not in rows.column_names:
+            continue
+        column = rows[name]
+        nulls[name] = column.null_count
+        bounds: Any = pc.min_max(column)
+        low, high = bounds["min"].as_py(), bounds["max"].as_py()
+        if low is not None:
+            least[name], greatest[name] = _told(low), _told(high)
+    return {
+        "numRecords": rows.num_rows,
+        "minValues": least,
+        "maxValues": greatest,
+        "nullCount": nulls,
+    }
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if isinstance(value, np.generic):
+        return value.item()
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _sync_log(folder: Path, version: int) -> None:
+    """See to it that the commit is on the disk: what it replaces is deleted after this."""
+    log = folder / "_delta_log"
+    descriptor = os.open(log / f"{version:020d}.json", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(log)
