@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, date, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -62,11 +64,19 @@ class Client:
         random, or after the server's ``Retry-After``.
     exit_timeout : float
         Seconds that `close` and the end of the process wait for what is left to be sent.
+    spool : path, optional
+        A folder on a local disk, which clients and processes may share: every batch is written
+        there before it is sent, and deleted when the server has answered for it. So a killed
+        process loses only the records that still wait for others to share their request, and a
+        server may be away for as long as there is room. Not on Windows.
+    spool_bytes : int
+        The most bytes of disk that the folder may take; when it is full, the newest records wait
+        in memory as they do without a spool, and then are dropped, and counted.
 
     Raises
     ------
     ValueError
-        If the address, the key, the zone or a limit makes no sense.
+        If the address, the key, the zone or a limit makes no sense, or `spool` is no folder.
 
     Examples
     --------
@@ -100,6 +110,8 @@ class Client:
         backoff: float = Options.backoff,
         max_backoff: float = Options.max_backoff,
         exit_timeout: float = Options.exit_timeout,
+        spool: str | os.PathLike[str] | None = None,
+        spool_bytes: int = Options.spool_bytes,
     ) -> None:
         # Imports httpx: here rather than with the package, which must import fast, and rather than
         # in the thread, which may begin when the interpreter already ends.
@@ -116,6 +128,8 @@ class Client:
             backoff=backoff,
             max_backoff=max_backoff,
             exit_timeout=exit_timeout,
+            spool=None if spool is None else Path(spool).absolute(),
+            spool_bytes=spool_bytes,
         )
         self._encoder = LineEncoder(zone_named(timezone))
         self._transport = Transport(url, project, model, version, key, timeout)
@@ -278,7 +292,12 @@ class Client:
             length, key = file.tell(), new_key()
             return deliver(
                 lambda: transport.post(
-                    "baselines", ARROW_STREAM, key, _chunks(file), timeout, length
+                    transport.path("baselines"),
+                    ARROW_STREAM,
+                    key,
+                    _chunks(file),
+                    timeout,
+                    length,
                 ),
                 Backoff.of(self._options),
                 pause=_sleep,
@@ -287,17 +306,22 @@ class Client:
     def flush(self, timeout: float | None = None) -> bool:
         """Wait until all that was queued so far is acknowledged, or dropped.
 
+        With a spool, that is also all that waits in it, with what ended processes left. It gives up
+        (the batches stay on disk, and are still sent later) when the server failed ``max_retries``
+        times in a row.
+
         Returns
         -------
         bool
-            False if that took longer than `timeout` seconds. `stats` tells what was dropped.
+            False if that took longer than `timeout` seconds, or with a spool was given up. `stats`
+            tells what was dropped.
         """
         return self._sender.flush(timeout)
 
     @property
     def stats(self) -> Stats:
         """What became of the records so far."""
-        return self._sender.outbox.stats()
+        return self._sender.stats()
 
     def close(self, timeout: float | None = None) -> bool:
         """Send what is left within `timeout` seconds (``exit_timeout``), and take no more.
@@ -305,7 +329,8 @@ class Client:
         Returns
         -------
         bool
-            Whether all was settled in time; the rest is counted as dropped.
+            Whether all was settled in time; the rest is counted as dropped. With a spool the rest
+            is on disk, for the next process: that is made sure of even if `timeout` is 0.
         """
         return self._sender.close(self._options.exit_timeout if timeout is None else timeout)
 

@@ -43,3 +43,8 @@ class Complaints:
         with suppress(Exception):  # a handler that raises must not break a scoring path
             LOGGER.warning("tidegauge: %s", text)
         return True
+
+    def info(self, text: str) -> None:
+        """Log `text`, which is no trouble."""
+        with suppress(Exception):
+            LOGGER.info("tidegauge: %s", text)

@@ -8,6 +8,8 @@
     │   ├── UnreachableError    no usable answer, after all retries
     │   └── ClosedError         the client was closed before this call
     ├── TransientError          inside only: this attempt failed, the next may not
+    ├── DamagedError            inside only: a file of the spool is not what was written
+    ├── SpoolFullError          inside only: the spool has no room for a batch
     └── ValueError
         └── UnsendableError     inside only: a value that no JSON can carry
             └── NaiveTimeError  a time without a zone; frames hand it to the caller
@@ -58,11 +60,24 @@ class TransientError(Exception):
     ----------
     retry_after : float or None
         The seconds that the server asked to be left alone for.
+    perhaps_its_own : bool
+        Whether the request itself may be at fault: the server was there, and failed at it.
     """
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after: float | None = None, perhaps_its_own: bool = False
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.perhaps_its_own = perhaps_its_own
+
+
+class DamagedError(Exception):
+    """A file of the spool is not, byte for byte, what was written."""
+
+
+class SpoolFullError(Exception):
+    """The spool has no room for a batch."""
 
 
 class UnsendableError(ValueError):

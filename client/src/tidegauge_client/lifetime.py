@@ -1,7 +1,8 @@
 """What the process does to its senders: it forks, and it exits.
 
-- While it forks, every outbox is held still. The child then begins with an empty one, no thread and
-  no connection, and the parent goes on as if nothing had happened: so nothing is sent twice.
+- While it forks, every outbox and spool is held still. The child then begins with empty ones, no
+  thread and no connection, and the parent goes on as if nothing had happened: so nothing is sent
+  twice.
 - When it exits, every sender gets a bounded time to send what is left.
 """
 
@@ -46,14 +47,21 @@ def finish_with_multiprocessing() -> None:
 def _hold_all() -> None:
     _forking.acquire()  # two threads may fork at once
     _held.extend(_senders)
-    for sender in _held:
-        sender.outbox.lock.acquire()
+    for lock in _locks():
+        lock.acquire()
 
 
 def _release_all() -> None:
-    while _held:
-        _held.pop().outbox.lock.release()
+    for lock in _locks():
+        lock.release()
+    _held.clear()
     _forking.release()
+
+
+def _locks() -> list[threading.RLock]:
+    """Return the locks of those held, in the order in which any thread takes them."""
+    spools = [sender.courier.spool.lock for sender in _held if sender.courier is not None]
+    return [*spools, *(sender.outbox.lock for sender in _held)]
 
 
 def _begin_all_anew() -> None:

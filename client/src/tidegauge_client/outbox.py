@@ -15,6 +15,8 @@ from tidegauge_client.batch import NDJSON, Answer, Batch, Kind, burden
 from tidegauge_client.options import Options
 from tidegauge_client.stats import Stats
 
+COUNTED = ("sent", "accepted", "repeated", "quarantined", "retried", "recovered")
+
 
 @dataclass(slots=True)
 class Lane:
@@ -71,6 +73,7 @@ class Outbox:
         }
         self._records = 0
         self._size = 0
+        self._spooled = 0
         self._closed = False
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -131,21 +134,32 @@ class Outbox:
     def settle(self, batch: Batch, answer: Answer | None, why_dropped: str = "") -> None:
         """Book a batch that was taken: with the server's answer, or as dropped."""
         with self.lock:
-            if answer is None:
-                self._dropped[why_dropped] += batch.records
-            else:
-                self._counts["sent"] += batch.records
-                self._counts["accepted"] += answer.accepted
-                self._counts["repeated"] += answer.repeated
-                self._counts["quarantined"] += answer.quarantined
-            lane = self._lanes[batch.kind]
-            lane.settled += batch.records
-            self._records -= batch.records
-            self._size -= batch.size
-            self._room.notify_all()
+            self._book(batch.records, answer, why_dropped)
+            self._free(batch)
+
+    def kept(self, batch: Batch) -> None:
+        """Book a batch that was taken: it is on disk now, and not in memory."""
+        with self.lock:
+            self._spooled += batch.records
+            self._free(batch)
+
+    def took_over(self, records: int) -> None:
+        """Book records that an earlier process kept on disk."""
+        with self.lock:
+            self._spooled += records
+            self._counts["recovered"] += records
+
+    def settle_kept(self, records: int, answer: Answer | None, why_dropped: str = "") -> None:
+        """Book records that were on disk: with the server's answer, or as dropped."""
+        with self.lock:
+            self._spooled -= records
+            self._book(records, answer, why_dropped)
 
     def await_settled(self, timeout: float | None) -> bool:
-        """Have all that is queued by now sent without delay, and wait until it is settled."""
+        """Have all that is queued by now leave without delay, and wait until it is settled.
+
+        What a spool keeps is settled, too: it is not the outbox's any more.
+        """
         with self.lock:
             marks = [(lane, lane.offered) for lane in self._lanes.values()]
             for lane, mark in marks:
@@ -192,13 +206,26 @@ class Outbox:
         with self.lock:
             return Stats(
                 queued=self._records,
+                spooled=self._spooled,
                 dropped=self._dropped.total(),
                 last_error=self._last_error,
-                **{
-                    name: self._counts[name]
-                    for name in ("sent", "accepted", "repeated", "quarantined", "retried")
-                },
+                **{name: self._counts[name] for name in COUNTED},
             )
+
+    def _book(self, records: int, answer: Answer | None, why_dropped: str) -> None:
+        if answer is None:
+            self._dropped[why_dropped] += records
+            return
+        self._counts["sent"] += records
+        self._counts["accepted"] += answer.accepted
+        self._counts["repeated"] += answer.repeated
+        self._counts["quarantined"] += answer.quarantined
+
+    def _free(self, batch: Batch) -> None:
+        self._lanes[batch.kind].settled += batch.records
+        self._records -= batch.records
+        self._size -= batch.size
+        self._room.notify_all()
 
     def _fits(self, records: int, size: int) -> bool:
         return (

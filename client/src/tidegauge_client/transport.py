@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Iterable
 from copy import copy
 from datetime import UTC, datetime
@@ -20,6 +21,11 @@ import httpx
 from tidegauge_client.batch import Answer, Batch
 from tidegauge_client.errors import RefusedError, TransientError
 from tidegauge_client.version import __version__
+
+LARGEST_ANSWER = 4 * 1024 * 1024
+"""The most bytes of an answer that are read: ours are far smaller; a proxy may answer anything."""
+
+LONGEST_MESSAGE = 1_000
 
 
 class Transport:
@@ -35,6 +41,11 @@ class Transport:
         The bearer key.
     timeout : float
         Seconds for each of connecting, sending and awaiting the answer.
+
+    Attributes
+    ----------
+    url, address : str
+        The server, and the model on it.
 
     Raises
     ------
@@ -59,9 +70,10 @@ class Transport:
             raise ValueError(f"url must be like 'http://localhost:8420', not {url!r}")
         if not project or not model:
             raise ValueError("project and model must not be empty")
-        path = f"v1/projects/{quote(project, safe='')}/models/{quote(model, safe='')}"
-        self.address = f"{url.rstrip('/')}/{path}"
-        self._params = {} if version is None else {"version": version}
+        self.url = url.rstrip("/")
+        self._model = f"/v1/projects/{quote(project, safe='')}/models/{quote(model, safe='')}"
+        self.address = f"{self.url}{self._model}"
+        self._version = "" if version is None else f"?version={quote(version, safe='')}"
         self._headers = {"User-Agent": f"tidegauge-client/{__version__}"}
         if key is not None:
             if not key.isascii() or not key.isprintable():
@@ -71,14 +83,20 @@ class Transport:
         self._certificates = _ready_to_send()
         self._http: httpx.Client | None = None
 
+    def path(self, resource: str) -> str:
+        """Return the path and the query that `resource` is sent to."""
+        return f"{self._model}/{resource}{self._version if resource == 'predictions' else ''}"
+
     def another(self) -> Transport:
         """Return a transport to the same place with a connection of its own."""
         twin = copy(self)
         twin.forget_connection()
         return twin
 
-    def post_batch(self, batch: Batch, timeout: float | None = None) -> Answer:
-        """Send `batch` once and return the server's account of it.
+    def post_batch(
+        self, batch: Batch, timeout: float | None = None, path: str | None = None
+    ) -> Answer:
+        """Send `batch` once, to `path` if not to this model, and return the server's account of it.
 
         Raises
         ------
@@ -87,7 +105,9 @@ class Transport:
         RefusedError
             If it will not.
         """
-        content = self.post(batch.kind, batch.content_type, batch.key, batch.body, timeout)
+        content = self.post(
+            path or self.path(batch.kind), batch.content_type, batch.key, batch.body, timeout
+        )
         try:
             return Answer(
                 accepted=int(content["accepted"]),
@@ -100,7 +120,7 @@ class Transport:
 
     def post(
         self,
-        resource: str,
+        path: str,
         content_type: str,
         key: str,
         body: bytes | Iterable[bytes],
@@ -111,19 +131,19 @@ class Transport:
         headers = {"Content-Type": content_type, "Idempotency-Key": key}
         if length is not None:
             headers["Content-Length"] = str(length)
+        patience = timeout or self._timeout
         try:
-            response = self._connection().post(
-                f"{self.address}/{resource}",
-                params=self._params if resource == "predictions" else None,
-                content=body,
-                headers=headers,
-                timeout=timeout or self._timeout,
-            )
+            with self._connection().stream(
+                "POST", f"{self.url}{path}", content=body, headers=headers, timeout=patience
+            ) as response:
+                content = _limited(response, patience)
         except httpx.RequestError as error:
+            away = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
             raise TransientError(
-                f"{self.address}: {type(error).__name__}: {error or 'no answer in time'}"
+                f"{self.address}: {type(error).__name__}: {error or 'no answer in time'}",
+                perhaps_its_own=not away,
             ) from error
-        return _content(response, self.address)
+        return _content(response, content, self.address)
 
     def forget_connection(self) -> None:
         """Leave the connection to the process that opened it: a forked child opens its own."""
@@ -157,10 +177,23 @@ def _ready_to_send() -> ssl.SSLContext:
     return certificates
 
 
-def _content(response: httpx.Response, address: str) -> dict[str, Any]:
+def _limited(response: httpx.Response, patience: float) -> bytes:
+    """Return the body of an answer: no more of it than ours can have, and in bounded time."""
+    pieces, size, until = [], 0, time.monotonic() + patience
+    for piece in response.iter_bytes():
+        pieces.append(piece)
+        size += len(piece)
+        if size > LARGEST_ANSWER:
+            raise httpx.ReadError(f"an answer of more than {LARGEST_ANSWER} bytes")
+        if time.monotonic() > until:
+            raise httpx.ReadTimeout("the answer took too long to arrive")
+    return b"".join(pieces)
+
+
+def _content(response: httpx.Response, body: bytes, address: str) -> dict[str, Any]:
     """Return the JSON object of a good answer; raise for any other."""
     try:
-        content = json.loads(response.content)
+        content = json.loads(body)
     except ValueError:
         content = None
     if response.is_success:
@@ -169,16 +202,19 @@ def _content(response: httpx.Response, address: str) -> dict[str, Any]:
         return content
     problem = content if isinstance(content, dict) else {}
     # Ours say `code` and `message`; RFC 9457 has `title` and `detail`, proxies plain text.
-    code = problem.get("code") or problem.get("title") or response.reason_phrase
-    message = problem.get("message") or problem.get("detail") or response.text[:200].strip()
-    if response.status_code == 429 or response.status_code >= 500:
+    code = str(problem.get("code") or problem.get("title") or response.reason_phrase)
+    text = problem.get("message") or problem.get("detail") or body[:200].decode("utf-8", "replace")
+    message = str(text).strip()[:LONGEST_MESSAGE]
+    status = response.status_code
+    if status in (408, 429) or status >= 500:
         raise TransientError(
-            f"{address} answered {response.status_code} ({code}): {message}",
+            f"{address} answered {status} ({code[:100]}): {message}",
             retry_after=retry_after_seconds(response.headers.get("Retry-After")),
+            perhaps_its_own=status not in (429, 503, 507),
         )
     if response.is_redirect:
         message = f"moved to {response.headers.get('Location')}: give the final address as url"
-    raise RefusedError(response.status_code, str(code), str(message))
+    raise RefusedError(status, code[:100], message)
 
 
 def _no_account(address: str) -> TransientError:
