@@ -105,7 +105,7 @@ def running(settings: Settings) -> Iterator[tuple[str, Any]]:
     thread.start()
     try:
         until = time.monotonic() + 20
-        while not server.started:
+        while not app.state.life.opened:
             assert thread.is_alive() and time.monotonic() < until, "the server did not start"
             time.sleep(0.01)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", app

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import time
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from fastapi.openapi.models import OpenAPI
 from harness import Api, records, running
 from prometheus_client.parser import text_string_to_metric_families
 
+from tidegauge.server.readiness import FRESH
 from tidegauge.server.settings import Settings
 
 
@@ -78,15 +80,15 @@ def test_metrics_are_what_prometheus_reads(http: httpx.Client, api: Api, shared:
     text = http.get("/metrics").text
     families = {f.name: f for f in text_string_to_metric_families(text)}
     mine = {
-        sample.name: sample.value
+        (sample.name, sample.labels.get("resource")): sample.value
         for family in families.values()
         for sample in family.samples
-        if sample.labels.get("model") == api.model and not sample.name.endswith("_created")
+        if sample.labels.get("model") == api.model
     }
-    assert mine["tidegauge_records_accepted_total"] == 7
-    assert mine["tidegauge_records_quarantined_total"] == 1
-    assert mine["tidegauge_records_repeated_total"] == 1
-    assert mine["tidegauge_labels_accepted_total"] == 1
+    assert mine["tidegauge_records_accepted_total", "predictions"] == 7
+    assert mine["tidegauge_records_quarantined_total", "predictions"] == 1
+    assert mine["tidegauge_records_repeated_total", "predictions"] == 1
+    assert mine["tidegauge_records_accepted_total", "labels"] == 1
     assert "tidegauge_journal_backlog_bytes" in families
     promtool = shutil.which("promtool")
     if promtool is None:
@@ -99,7 +101,7 @@ def test_metrics_are_what_prometheus_reads(http: httpx.Client, api: Api, shared:
 
 def test_health_and_readiness(http: httpx.Client) -> None:
     assert http.get("/healthz").json()["status"] == "ok"
-    assert http.get("/readyz").json() == {"status": "ready"}
+    assert http.get("/readyz").json()["status"] == "ready"
 
 
 def test_readiness_names_what_is_wrong(tmp_path: Any) -> None:
@@ -112,6 +114,7 @@ def test_readiness_names_what_is_wrong(tmp_path: Any) -> None:
         runtime = app.state.runtime
         runtime.flusher._stop.set()
         runtime.flusher._thread.join()
+        time.sleep(1.1 * FRESH)
         assert "flusher: it does not run" in httpx.get(f"{address}/readyz").json()["message"]
         assert httpx.get(f"{address}/healthz").status_code == 200
 

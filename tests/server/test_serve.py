@@ -18,7 +18,7 @@ def test_the_start_line_names_the_real_port_and_a_signal_ends_it_cleanly(
     start_process: Callable[..., Process],
 ) -> None:
     server = start_process(TIDEGAUGE_FLUSH_INTERVAL="60")
-    assert httpx.get(f"{server.address}/readyz").json() == {"status": "ready"}
+    assert httpx.get(f"{server.address}/readyz").json()["status"] == "ready"
     path = f"{server.address}/v1/projects/default/models/m/predictions"
     assert httpx.post(path, json=records(5)).status_code == 202
     code, out, err = server.stop(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib import import_module
@@ -12,10 +13,15 @@ import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp
 
 from tidegauge.server.docs import docs_page
+from tidegauge.server.life import Gate, Life
+from tidegauge.server.loop_lag import LoopLag
+from tidegauge.server.observing import Observer, RequestTallies
 from tidegauge.server.origins import OriginGuard
 from tidegauge.server.problems import add_error_handlers
+from tidegauge.server.readiness import Readiness, checks
 from tidegauge.server.routes import baselines, health, incidents, ingest, models, monitors
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
@@ -44,36 +50,59 @@ _TAGS = [
 def create_app(
     settings: Settings,
     *,
-    runtime: Runtime | None = None,
     on_start: Callable[[], None] | None = None,
+    on_failure: Callable[[Exception], None] | None = None,
 ) -> FastAPI:
     """Return the application.
+
+    It answers at once, as not ready; journal, catalog and lake are opened meanwhile, which may take
+    a while where there is much to bring up to date. They are closed when the application ends.
 
     Parameters
     ----------
     settings : Settings
-    runtime : Runtime, optional
-        One that is opened already; by default it is opened when the application starts. It is
-        stopped with the application in either case.
     on_start : callable, optional
         Called once everything runs.
+    on_failure : callable, optional
+        Called with the error if that cannot be; whoever runs the application should end it then.
     """
+    life, lag, tallies = Life(), LoopLag(), RequestTallies()
+
+    async def open_all(app: FastAPI) -> None:
+        try:
+            runtime = await anyio.to_thread.run_sync(Runtime, settings)
+        except Exception as error:
+            if on_failure is None:
+                raise
+            on_failure(error)
+            return
+        for collector in (lag, tallies.requests, tallies.seconds):
+            runtime.counters.registry.register(collector)
+        app.state.readiness = Readiness(checks(runtime, lag), life)
+        app.state.runtime = runtime
+        if life.phase == "stopping":
+            return
+        await anyio.to_thread.run_sync(runtime.start)
+        life.begin("running")
+        if on_start is not None:
+            on_start()
 
     @asynccontextmanager
     async def lifetime(app: FastAPI) -> AsyncIterator[None]:
-        held = runtime
-        if held is None:
-            held = await anyio.to_thread.run_sync(Runtime, settings)
-        app.state.runtime = held
-        await anyio.to_thread.run_sync(held.start)
-        if on_start is not None:
-            on_start()
+        lag.start()
+        opening = asyncio.create_task(open_all(app))
         try:
             yield
         finally:
-            await anyio.to_thread.run_sync(held.stop)
+            life.begin("stopping")
+            try:
+                await opening
+            finally:
+                if app.state.runtime is not None:
+                    await anyio.to_thread.run_sync(app.state.runtime.stop)
+                lag.stop()
 
-    app = FastAPI(
+    app = _Application(
         title="Tidegauge",
         version=__version__,
         description=_ABOUT,
@@ -83,7 +112,10 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.state.settings = settings
+    app.outermost = lambda inner: Observer(Gate(inner, life), tallies)
+    app.state.settings, app.state.life = settings, life
+    app.state.runtime = None
+    app.state.readiness = Readiness((), life)
     app.add_middleware(OriginGuard, host=settings.host, allowed=settings.allowed_hosts)
     add_error_handlers(app)
     for part in (ingest, models, monitors, baselines, incidents, health):
@@ -91,6 +123,16 @@ def create_app(
     _add_pages(app)
     _add_docs(app)
     return app
+
+
+class _Application(FastAPI):
+    """What stands before everything else, also before the handling of errors, is set here."""
+
+    outermost: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Put the outermost around all that is called middleware."""
+        return self.outermost(super().build_middleware_stack())
 
 
 def openapi(app: FastAPI) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -47,8 +50,17 @@ class ModelGauges:
         yield Value("tidegauge_journal_backlog_bytes", (), journal.backlog_bytes)
         yield Value("tidegauge_journal_queued_bytes", (), journal.queued_bytes)
         yield Value("tidegauge_journal_oldest_seconds", (), journal.oldest_age())
+        limit = self._runtime.settings.max_backlog
+        yield Value("tidegauge_journal_backlog_limit_bytes", (), limit)
         yield Value("tidegauge_requests_in_flight", (), intake.requests)
-        yield Value("tidegauge_flush_failing_tables", (), len(self._runtime.flusher.failing))
+        flusher = self._runtime.flusher
+        yield Value("tidegauge_flush_failing_tables", (), len(flusher.failing))
+        if flusher.flushed_at is not None:
+            yield Value("tidegauge_flush_last_timestamp_seconds", (), flusher.flushed_at)
+        with suppress(OSError):
+            free = shutil.disk_usage(self._runtime.settings.data).free
+            yield Value("tidegauge_disk_free_bytes", (), free)
+        yield Value("tidegauge_process_threads", (), _threads())
         with self._guard:
             if time.monotonic() - self._read_at > FRESH_SECONDS:
                 self._held = list(self._of_models())
@@ -72,9 +84,17 @@ class ModelGauges:
             for severity in ("critical", "warning", "info"):
                 labels = model.project, model.name, severity
                 yield Value("tidegauge_open_incidents", labels, counts[labels])
-            closed = self._runtime.lag(model)["closed"]
-            yield Value(CLOSED, (model.project, model.name), closed)
+            yield from self._work_of(model)
             yield from self._newest(model)
+
+    def _work_of(self, model: Model) -> Iterator[Value]:
+        """Say how far the closing of a model's windows has come."""
+        lag, name = self._runtime.lag(model), (model.project, model.name)
+        yield Value(CLOSED, name, lag["closed"])
+        yield Value("tidegauge_windows_to_close", name, lag["windows"])
+        behind = lag["windows"] * model.window.total_seconds()
+        yield Value("tidegauge_window_lag_seconds", name, behind)
+        yield Value("tidegauge_restatements_due", name, lag["restatements"])
 
     def _newest(self, model: Model) -> list[Value]:
         """Return what was judged of a model's newest closed window."""
@@ -91,6 +111,14 @@ class ModelGauges:
             values = list(_values(model, points.to_pylist(), closed))[:MOST_SERIES]
             held = self._points[model.id] = version, closed, values
         return held[2]
+
+
+def _threads() -> int:
+    """Return how many threads the process has, Python's and others', where that can be told."""
+    try:
+        return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+    except OSError:
+        return threading.active_count()
 
 
 def _values(model: Model, rows: list[dict[str, Any]], closed: datetime) -> Iterator[Value]:

@@ -180,6 +180,23 @@ def _told(error: BaseException, seen: frozenset[int] = frozenset()) -> Iterator[
     yield f"{said(error)}\n"
 
 
+def about_request(scope: MutableMapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of a request: no query and no body, which may hold what is private.
+
+    Examples
+    --------
+    >>> about_request({"method": "GET", "path": "/v1/x", "path_params": {"model": "m"}})
+    {'method': 'GET', 'path': '/v1/x', 'model': 'm'}
+    """
+    about: dict[str, Any] = {"method": scope["method"], "path": scope["path"][:300]}
+    for name in ("project", "model"):
+        if isinstance(value := scope.get("path_params", {}).get(name), str):
+            about[name] = value
+    if code := scope.get("state", {}).get("problem"):
+        about["code"] = code
+    return about
+
+
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """Return a text without secrets, and without the password of any URL in it.
 

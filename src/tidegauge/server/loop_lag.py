@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from tidegauge.server.tallies import Durations
 
 _BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
-class LoopLag:
-    """Measures the lag of the event loop that it is started in.
+class LoopLag(Collector):
+    """Measures the lag of the event loop that it is started in, and tells Prometheus of it.
 
     Parameters
     ----------
@@ -53,6 +57,15 @@ class LoopLag:
         due = self._due
         now = 0.0 if due is None else time.monotonic() - due
         return max(0.0, now, *self._lags.copy())
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the histogram, and the worst of late."""
+        yield from self.seconds.collect()
+        yield GaugeMetricFamily(
+            "tidegauge_event_loop_lag_worst_seconds",
+            "The greatest lag of the event loop within the last 15 seconds.",
+            value=self.worst(),
+        )
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = time.monotonic() + self._every

@@ -13,6 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from tidegauge.errors import BadInput, Overloaded, TidegaugeError, Unavailable
+from tidegauge.server.logs import about_request
+from tidegauge.server.request_ids import current_id
 
 _log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -29,6 +31,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "type": {"type": "string", "description": "Always about:blank."},
         "title": {"type": "string", "description": "The HTTP status in words."},
         "detail": {"type": "string", "description": "The message again, as RFC 9457 names it."},
+        "request_id": {"type": "string", "description": "Names the request in the server's log."},
     },
 }
 
@@ -62,9 +65,22 @@ class BadParameter(BadInput):
 
 
 def problem(
-    status: int, code: str, message: str, headers: dict[str, str] | None = None
+    status: int,
+    code: str,
+    message: str,
+    headers: dict[str, str] | None = None,
+    **more: Any,
 ) -> Response:
     """Return an error as a problem document.
+
+    Parameters
+    ----------
+    status : int
+    code : str
+    message : str
+    headers : dict of str to str, optional
+    **more
+        Further members of the document.
 
     Examples
     --------
@@ -78,7 +94,10 @@ def problem(
         "detail": message,
         "code": code,
         "message": message,
+        **more,
     }
+    if request_id := current_id():
+        document["request_id"] = request_id
     return Response(orjson.dumps(document), status, headers, MEDIA_TYPE)
 
 
@@ -96,8 +115,9 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TidegaugeError)
     async def _ours(request: Request, error: TidegaugeError) -> Response:
+        request.state.problem = error.code  # for the log's line
         if error.status >= 500:
-            _log.error("%s %s: %s", request.method, request.url.path, error.message)
+            _log.error("%s", error, extra=about_request(request.scope))
         return problem_of(error)
 
     @app.exception_handler(RequestValidationError)
@@ -120,7 +140,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
-        _log.error("%s %s failed: %r", request.method, request.url.path, error)
+        del request, error  # logged where it ends up
         message = "an error that nobody foresaw; the server's log tells more"
         return problem(500, "internal_error", message)
 

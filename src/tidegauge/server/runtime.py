@@ -100,10 +100,9 @@ class Runtime:
         self.scratch = settings.data / "tmp"
         _make_folders(settings.data, self.scratch)
         self.journal = Journal(
-            settings.data / "journal",
+            settings.data / "journal.sqlite",
             max_queued_bytes=settings.max_queued,
             max_backlog_bytes=settings.max_backlog,
-            min_free_bytes=settings.min_free,
         )
         try:
             _empty(self.scratch)
@@ -132,7 +131,6 @@ class Runtime:
         self.workers = ThreadPoolExecutor(max(2, min(cores, 8)), "ingest")
         self.heavy_workers = ThreadPoolExecutor(1, "baseline")
         self.creating = threading.RLock()
-        self.replaying = threading.Lock()
         self.scheduler: Scheduler | None = _scheduler(self)
         self._listeners: list[Callable[[list[Flushed]], None]] = []
         if self.scheduler is not None:
@@ -296,11 +294,6 @@ class Runtime:
     def on_flush(self, listener: Callable[[list[Flushed]], None]) -> None:
         """Have a function called after each flush with what it brought, in the flusher's thread."""
         self._listeners.append(listener)
-
-    def told_of(self, news: list[Flushed]) -> None:
-        """Hand on what came into the lake past the journal, as what a flush brought is."""
-        for listener in self._listeners:
-            listener(news)
 
     def waiting(self, model: Model) -> int:
         """Return how many of a model's records and labels are not in the lake yet."""

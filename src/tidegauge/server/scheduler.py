@@ -57,6 +57,11 @@ class Scheduler:
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that closes windows is there."""
+        return self._thread is not None and self._thread.is_alive()
+
     def stop(self) -> None:
         """End after the model that is being worked on."""
         self._stop.set()

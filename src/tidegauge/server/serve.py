@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
 
 from tidegauge.errors import Conflict
+from tidegauge.server import logs, tracing
 from tidegauge.server.app import create_app
 from tidegauge.server.connections import cut_off_headless, http_options
 from tidegauge.server.origins import is_loopback
-from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings, shown_host
+from tidegauge.server.stopping import GentleServer
 
-_log = logging.getLogger("tidegauge")
 _BACKLOG = 2048
 
 
 def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
     """Run the server until SIGINT or SIGTERM, then end what runs, flush and return.
+
+    It answers as soon as it listens: alive, but not ready until everything is open.
 
     Parameters
     ----------
@@ -38,9 +38,16 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
         If the port is taken (``port_taken``), or another process holds the data folder.
     """
     say = say or _say
-    _set_up_logging()
-    with contextlib.closing(listen(settings.host, settings.port)) as listener:
-        runtime = Runtime(settings)
+    failures: list[Exception] = []
+
+    def failed(error: Exception) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    with contextlib.ExitStack() as stack:
+        stack.callback(logs.set_up(settings))
+        stack.callback(tracing.set_up(settings.traces, settings.trace_ratio))
+        listener = stack.enter_context(contextlib.closing(listen(settings.host, settings.port)))
         port = listener.getsockname()[1]
         address = f"http://{shown_host(settings.host)}:{port}"
 
@@ -49,9 +56,10 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
             if not is_loopback(settings.host):
                 say("Nothing is authenticated: whoever reaches this address may read and write.")
 
+        app = create_app(settings, on_start=started, on_failure=failed)
         server = _Server(
             uvicorn.Config(
-                create_app(settings, runtime=runtime, on_start=started),
+                app,
                 log_config=None,
                 backlog=_BACKLOG,
                 timeout_graceful_shutdown=max(1, int(settings.drain.total_seconds())),
@@ -59,14 +67,14 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
             ),
             settings.request_timeout.total_seconds(),
         )
-        try:
-            server.run(sockets=[listener])
-        finally:
-            runtime.stop()
+        server.life, server.delay = app.state.life, settings.stop_delay.total_seconds()
+        server.run(sockets=[listener])
+        if failures:
+            raise failures[0]
         say("Tidegauge has stopped.")
 
 
-class _Server(uvicorn.Server):
+class _Server(GentleServer):
     """Ends on a signal as on any other reason: uvicorn's own would raise the signal once more.
 
     Cuts off the clients that take too long to send the head of a request.
@@ -143,18 +151,6 @@ def _no_address(host: str, port: int, error: OSError) -> Conflict:
     return Conflict(
         f"cannot listen on {host}, port {port}: {error.strerror or error}", code="bad_address"
     )
-
-
-def _set_up_logging() -> None:
-    """Write warnings and errors to the standard error, unless somebody set logging up already."""
-    if logging.getLogger().handlers:
-        return
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
-    )
-    logging.getLogger().addHandler(handler)
-    logging.getLogger().setLevel(logging.WARNING)
 
 
 def _say(line: str) -> None:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from tidegauge.errors import Overloaded, TidegaugeError
+from tidegauge.server.logs import about_request
 from tidegauge.server.pages.held import HeldSheets, Sheet
 from tidegauge.server.pages.reading import Reading
 from tidegauge.server.pages.rendering import HEADERS, render
@@ -135,7 +136,7 @@ def page(work: Work) -> Callable[[Request], Awaitable[Response]]:
         except TidegaugeError as error:
             return error_answer(error, request.url.path)
         except Exception:
-            _log.exception("%s %s failed", request.method, request.url.path)
+            _log.exception("a page failed", extra=about_request(request.scope))
             return Response(error_page(500, _UNFORESEEN), 500, HEADERS, "text/html; charset=utf-8")
         return _answer(request, sheet, clock)
 
