@@ -68,7 +68,11 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
             settings.request_timeout.total_seconds(),
         )
         server.life, server.delay = app.state.life, settings.stop_delay.total_seconds()
-        server.run(sockets=[listener])
+        try:
+            server.run(sockets=[listener])
+        finally:
+            if app.state.runtime is not None:
+                app.state.runtime.stop()  # where the server was made to end at once
         if failures:
             raise failures[0]
         say("Tidegauge has stopped.")
