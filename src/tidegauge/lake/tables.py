@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,13 +14,20 @@ from typing import Any
 import pyarrow as pa
 from deltalake import DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
+from tidegauge.lake.cache import FileCache, Remote
 from tidegauge.lake.columns import BATCH, DATE, INGESTED_AT, JOURNAL, partition_of, stamped
 from tidegauge.lake.names import TableKind, folder_name
+from tidegauge.lake.store import RemoteStore, open_store
 from tidegauge.lake.writing import append_rows
 
+_log = logging.getLogger(__name__)
+
+#: What copies of an object store's files may hold on the local disk.
+CACHE_BYTES = 10 << 30
+_TIDY_SECONDS = 600.0
+_TABLE_DEPTH = 3
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 1 days",
@@ -48,6 +57,8 @@ class _Slot:
 
     guard: threading.RLock = field(default_factory=threading.RLock)
     handle: DeltaTable | None = None
+    #: The sizes of its files by name, and the version that has them.
+    sizes: tuple[int, dict[str, int]] = (-1, {})
 
 
 class Lake:
@@ -63,6 +74,21 @@ class Lake:
         The folder, or a URL such as ``s3://bucket/prefix``.
     storage_options : mapping, optional
         Options of ``deltalake`` for the object store.
+    cache : Path, optional
+        Of an object store: the folder for copies of its files, which queries read; belongs to this
+        lake alone. By default one that goes with the lake.
+    cache_bytes : int
+        What the copies may hold.
+
+    Attributes
+    ----------
+    store : Store
+        Files by their path below the root.
+
+    Raises
+    ------
+    BadInput
+        On a URL of a kind that is not known.
 
     Examples
     --------
@@ -80,17 +106,61 @@ class Lake:
     >>> folder.cleanup()
     """
 
-    def __init__(self, root: Path | str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        cache: Path | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
         self.root = str(root).rstrip("/")
-        self.storage_options = dict(storage_options or {})
+        self.store = open_store(self.root, storage_options or {})
         # Writing has handles of its own, so that reading a table does not wait for an append.
         self._reading: dict[str, _Slot] = {}
         self._writing: dict[str, _Slot] = {}
         self._guard = threading.Lock()
+        self._closed = threading.Event()
+        self._cache: FileCache | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self.storage_options = dict(storage_options or {})
+        if isinstance(self.store, RemoteStore):
+            self.storage_options = self.store.options
+            if cache is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="tidegauge-")
+                cache = Path(self._temporary.name)
+            self._cache = FileCache(cache, cache_bytes, self.store.fetch)
+            threading.Thread(target=self._tidy_now_and_then, name="tidy", daemon=True).start()
+
+    def close(self) -> None:
+        """Let go of the store, and of copies that nobody else may use."""
+        self._closed.set()
+        self.store.close()
+        if self._cache is not None:
+            self._cache.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def check(self, *, writing: bool = False) -> None:
+        """Try to reach the lake; takes 10 s at most.
+
+        Parameters
+        ----------
+        writing : bool
+            Try to write as well, where that is an object store.
+
+        Raises
+        ------
+        BadInput
+            If it is not there, or does not let us in.
+        Unavailable
+            If it does not answer.
+        """
+        self.store.check(writing=writing)
 
     def uri(self, project: str, model: str, kind: TableKind) -> str:
         """Return where a table stands."""
-        return f"{self.root}/{folder_name(project)}/{folder_name(model)}/{kind}"
+        return f"{self.root}/{_folder(project, model, kind)}"
 
     def append(
         self,
@@ -142,7 +212,9 @@ class Lake:
                     return int(handle.version())
                 transaction = Transaction(app.id, app.version)
             try:
-                append_rows(handle, self._place(uri), table, kind, transaction=transaction)
+                append_rows(
+                    handle, self.place(project, model, kind), table, kind, transaction=transaction
+                )
             except BaseException:
                 slot.handle = None  # Whether it was committed is read back from the store.
                 raise
@@ -200,49 +272,121 @@ class Lake:
         Returns
         -------
         list of str
-            Paths or URLs, in an order that does not change while the files do not.
+            Paths on the local disk, in an order that does not change while the files do not. Those
+            of an object store are copies, which stay for ten minutes at least.
+
+        Raises
+        ------
+        BadInput
+            If they are more than the cache for copies may hold.
+        OSError
+            If the store cannot be read.
         """
-        handle = self.table(project, model, kind)
-        if handle is None:
-            return []
         terms = [f"({where})"] if where else []
         if start is not None:
             terms.append(f"{DATE} >= '{partition_of(kind, start).isoformat()}'")
         if end is not None:
             terms.append(f"{DATE} <= '{end.isoformat()}'")
-        found = handle.file_uris(file_pruning_predicate=" AND ".join(terms) or None)
-        # Each stands under its partition's folder. The rest is deltalake's own spelling of where
-        # the table is, which is no file name where that has spaces or the like.
-        base = self.uri(project, model, kind)
-        return sorted("/".join([base, *path.rsplit("/", 2)[-2:]]) for path in found)
+        condition = " AND ".join(terms) or None
+        return self._copied(
+            project,
+            model,
+            kind,
+            lambda handle: sorted(
+                _name(uri) for uri in handle.file_uris(file_pruning_predicate=condition)
+            ),
+        )
 
     def files_at_ends(self, project: str, model: str, kind: TableKind, column: str) -> list[str]:
         """Return the files among which are the least and the greatest value of a column.
 
         All files where the log does not tell the ranges of this column.
         """
-        handle = self.table(project, model, kind)
-        if handle is None:
-            return []
-        actions: Any = pa.table(handle.get_add_actions(flatten=True))
-        least, greatest = f"min.{column}", f"max.{column}"
-        if not {least, greatest} <= set(actions.column_names):
-            return self.files(project, model, kind)
-        lows, highs = actions[least].to_pylist(), actions[greatest].to_pylist()
-        low = min((v for v in lows if v is not None), default=None)
-        high = max((v for v in highs if v is not None), default=None)
-        base = self.uri(project, model, kind)
-        return [
-            f"{base}/{path}"
-            for path, a, b in zip(actions["path"].to_pylist(), lows, highs, strict=True)
-            if a is None or b is None or a == low or b == high
-        ]
 
-    def _place(self, uri: str) -> Path | fs.FileSystem:
+        def chosen(handle: DeltaTable) -> list[str]:
+            actions: Any = pa.table(handle.get_add_actions(flatten=True))
+            names = [_name(path) for path in actions["path"].to_pylist()]
+            least, greatest = f"min.{column}", f"max.{column}"
+            if not {least, greatest} <= set(actions.column_names):
+                return sorted(names)
+            lows, highs = actions[least].to_pylist(), actions[greatest].to_pylist()
+            low = min((v for v in lows if v is not None), default=None)
+            high = max((v for v in highs if v is not None), default=None)
+            return [
+                name
+                for name, a, b in zip(names, lows, highs, strict=True)
+                if a is None or b is None or a == low or b == high
+            ]
+
+        return self._copied(project, model, kind, chosen)
+
+    def tidy_copies(self, *, at_once: bool = False) -> int:
+        """Throw away local copies of files that their tables do not have any more.
+
+        For an object store this is done every ten minutes, too; so what was erased from the lake
+        is gone from every server's disk 20 minutes later.
+
+        Parameters
+        ----------
+        at_once : bool
+            Throw away also what a query that began before may still read.
+
+        Returns
+        -------
+        int
+            How many were thrown away.
+        """
+        if self._cache is None:
+            return 0
+        thrown = 0
+        for folder in self._cache.folders(_TABLE_DEPTH):
+            slot = self._slot(self._reading, f"{self.root}/{folder}")
+            with slot.guard:
+                handle = self._refreshed(slot, f"{self.root}/{folder}")
+                live = {} if handle is None else _sizes(slot, handle)
+            paths = {f"{folder}/{name}" for name in live}
+            thrown += self._cache.keep_only(folder, paths, at_once=at_once)
+        return thrown
+
+    def _copied(
+        self,
+        project: str,
+        model: str,
+        kind: TableKind,
+        choose: Callable[[DeltaTable], Sequence[str]],
+    ) -> list[str]:
+        """Return local paths of the files that are chosen of a table's newest version."""
+        folder = _folder(project, model, kind)
+        slot = self._slot(self._reading, f"{self.root}/{folder}")
+        for may_be_gone in (True, False):
+            with slot.guard:
+                handle = self._refreshed(slot, f"{self.root}/{folder}")
+                names = [] if handle is None else choose(handle)
+                if handle is None or self._cache is None:
+                    return [f"{self.root}/{folder}/{name}" for name in names]
+                sizes = _sizes(slot, handle)
+            try:
+                return self._cache.copies([Remote(f"{folder}/{n}", sizes[n]) for n in names])
+            except FileNotFoundError:
+                if not may_be_gone:
+                    raise
+                # Replaced and deleted since they were listed; the newest version has others.
+        raise AssertionError
+
+    def _tidy_now_and_then(self) -> None:
+        while True:
+            try:
+                self.tidy_copies()
+            except Exception as error:
+                _log.warning("copies of the lake's files were not tidied: %s", error)
+            if self._closed.wait(_TIDY_SECONDS):
+                return
+
+    def place(self, project: str, model: str, kind: TableKind) -> Path | fs.FileSystem:
         """Return where a table's files are written."""
-        if "://" not in uri:
-            return Path(uri)
-        return fs.PyFileSystem(DeltaStorageHandler(uri, self.storage_options or None))
+        if isinstance(self.store, RemoteStore):
+            return self.store.filesystem(_folder(project, model, kind))
+        return Path(self.uri(project, model, kind))
 
     def _slot(self, slots: dict[str, _Slot], uri: str) -> _Slot:
         with self._guard:
@@ -292,3 +436,27 @@ def last_date(end: datetime) -> date:
     '2026-01-01'
     """
     return (end.astimezone(UTC) - timedelta(microseconds=1)).date()
+
+
+def _folder(project: str, model: str, kind: TableKind) -> str:
+    return f"{folder_name(project)}/{folder_name(model)}/{kind}"
+
+
+def _name(path: str) -> str:
+    """Return a file's path within its table: the file, in its partition's folder.
+
+    The rest is ``deltalake``'s own spelling of where the table is, which is no file name where that
+    has spaces or the like.
+    """
+    return "/".join(path.rsplit("/", 2)[-2:])
+
+
+def _sizes(slot: _Slot, handle: DeltaTable) -> dict[str, int]:
+    """Return the sizes of a table's files by name, at the version of its handle."""
+    version = int(handle.version())
+    if slot.sizes[0] != version:
+        actions: Any = pa.table(handle.get_add_actions(flatten=True))
+        names = (_name(path) for path in actions["path"].to_pylist())
+        sizes = dict(zip(names, actions["size_bytes"].to_pylist(), strict=True))
+        slot.sizes = version, sizes
+    return slot.sizes[1]
