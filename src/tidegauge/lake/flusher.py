@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -191,35 +191,36 @@ class Flusher:
                 _log.exception("flush failed; the journal keeps what it has")
 
     def _flush(self, paused: frozenset[Target]) -> list[Flushed]:
-        with self._flushing:
-            self._write(paused)
-            self.flushed_at = time.time()
-            return self._hand_on()
-
-    def _write(self, paused: frozenset[Target]) -> None:
-        """Write everything that waits, as far as its tables can be written."""
+        told: dict[tuple[str, str, str], Flushed] = {}
         skipped = set(paused)
-        with ThreadPoolExecutor(self._workers, "flush") as pool:
+        with self._flushing, ThreadPoolExecutor(self._workers, "flush") as pool:
             while entries := self.journal.pending(self._max_bytes, exclude=skipped):
-                by_target = _by_target(entries)
-                written = list(pool.map(self._move, by_target, by_target.values()))
-                done: dict[Source, int] = {}
-                for target, parts in zip(by_target, written, strict=True):
-                    if parts is None:
-                        skipped.add(target)
-                        continue
-                    for name, flushed in parts:
-                        done[name] = flushed.last_offset
-                        key = (flushed.project, flushed.model, flushed.journal)
-                        before = self._news.get(key)
-                        self._news[key] = before.merge(flushed) if before else flushed
-                self.journal.written(done)
-                self._written |= done
+                skipped |= self._write(entries, pool)
+                # At once, or a journal that is never empty would never be trimmed.
+                _gather(told, self._hand_on())
+            _gather(told, self._hand_on())
+            self.flushed_at = time.time()
+        return list(told.values())
+
+    def _write(self, entries: Sequence[PendingEntry], pool: Executor) -> set[Target]:
+        """Write entries to their tables, and return the tables that could not be written."""
+        by_target = _by_target(entries)
+        written = list(pool.map(self._move, by_target, by_target.values()))
+        done: dict[Source, int] = {}
+        for parts in written:
+            for name, flushed in parts or ():
+                done[name] = flushed.last_offset
+                _gather(self._news, [flushed])
+        self.journal.written(done)
+        self._written |= done
+        return {t for t, parts in zip(by_target, written, strict=True) if parts is None}
 
     def _hand_on(self) -> list[Flushed]:
         """Tell what came; only then may the journal forget it."""
         news = list(self._news.values())
-        if news and self.on_flush is not None:
+        if not news:
+            return []
+        if self.on_flush is not None:
             try:
                 self.on_flush(news)
             except Exception:
@@ -320,6 +321,13 @@ def joined(run: Sequence[PendingEntry]) -> pa.Table:
         batch=pa.array(np.repeat(offsets, rows)),
         row=pa.array(place.astype(np.int32)),
     )
+
+
+def _gather(held: dict[tuple[str, str, str], Flushed], news: Sequence[Flushed]) -> None:
+    """Add what came to what came before, by model and journal."""
+    for one in news:
+        key = one.project, one.model, one.journal
+        held[key] = held[key].merge(one) if key in held else one
 
 
 def _by_target(entries: Sequence[PendingEntry]) -> dict[Target, list[PendingEntry]]:
