@@ -194,11 +194,11 @@ class Flusher:
         told: dict[tuple[str, str, str], Flushed] = {}
         skipped = set(paused)
         with self._flushing, ThreadPoolExecutor(self._workers, "flush") as pool:
+            _gather(told, self._hand_on())  # What could not be handed on before.
             while entries := self.journal.pending(self._max_bytes, exclude=skipped):
                 skipped |= self._write(entries, pool)
                 # At once, or a journal that is never empty would never be trimmed.
                 _gather(told, self._hand_on())
-            _gather(told, self._hand_on())
             self.flushed_at = time.time()
         return list(told.values())
 
