@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -44,6 +45,18 @@ def _lower_case(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _options(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        read = json.loads(value)
+    except ValueError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    if not isinstance(read, dict) or not all(isinstance(text, str) for text in read.values()):
+        raise ValueError('it is no JSON object of texts, such as {"AWS_REGION": "eu-west-1"}')
+    return read
+
+
 Span = Annotated[timedelta, BeforeValidator(duration), Field(gt=timedelta(0))]
 SpanOrZero = Annotated[timedelta, BeforeValidator(duration), Field(ge=timedelta(0))]
 
@@ -68,6 +81,25 @@ class Settings(BaseModel):
     data: Path = Field(
         Path("tidegauge-data"),
         description="Folder of journal, lake and catalog; one server process at a time holds it.",
+    )
+    lake: str | None = Field(
+        None,
+        min_length=1,
+        description="Where the tables are: a folder, or a prefix of an object store such as "
+        "s3://bucket/prefix, gs:// or az://; by default the folder lake in data. Several servers "
+        "may share it.",
+    )
+    lake_options: Annotated[dict[str, str], BeforeValidator(_options)] = Field(
+        {},
+        repr=False,
+        description="Options of the object store, as deltalake takes them: a JSON object of texts, "
+        'such as {"AWS_REGION": "eu-west-1"}.',
+    )
+    cache_size: int = Field(
+        10240 * _MIB,
+        gt=0,
+        description="Bytes of local copies of an object store's files, in the folder cache in "
+        "data; queries read these.",
     )
     database_url: str | None = Field(
         None,
@@ -222,6 +254,11 @@ class Settings(BaseModel):
     def address(self) -> str:
         """The URL under which this machine reaches the server."""
         return f"http://{shown_host(self.host)}:{self.port}"
+
+    @property
+    def lake_root(self) -> str:
+        """The lake's folder or URL."""
+        return self.lake or str(self.data / "lake")
 
     @property
     def catalog_url(self) -> str:
