@@ -30,7 +30,7 @@ _SECRET = re.compile(r"secret|password|passwd|token|credential|sas|account_?key|
 _IN_URL = re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@")
 _SHORTEST = 4
 #: Errors of parts that quote the values that they were given; their quotes are left out.
-_QUOTING = ("pyarrow", "duckdb", "deltalake", "_internal", "orjson", "msgspec", "pydantic")
+_QUOTING = ("pyarrow", "duckdb", "deltalake", "internal", "orjson", "msgspec", "pydantic")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _Event = MutableMapping[str, Any]
@@ -112,6 +112,8 @@ def _as_json(event: Any, **_: Any) -> str:
 
 def _with_ids(_: Any, __: str, event: _Event) -> _Event:
     """Add the ids of the request and of the trace that the event belongs to."""
+    for left in ("message", "asctime"):  # by another handler, as it formats
+        event.pop(left, None)
     if request_id := current_id():
         event.setdefault("request_id", request_id)
     if (traced := tracing.ids()) is not None:
@@ -152,7 +154,7 @@ def said(error: BaseException) -> str:
     'ArrowInvalid: Failed to parse string: … as a scalar of type double'
     """
     name, text = type(error).__name__, str(error)
-    home = type(error).__module__.partition(".")[0]
+    home = type(error).__module__.partition(".")[0].lstrip("_")
     if isinstance(error, TidegaugeError):
         # What came from outside may be quoted: what is wrong with it stays, and the code.
         text = text if error.status >= 500 else f"{_QUOTED.sub('…', text)} ({error.code})"
