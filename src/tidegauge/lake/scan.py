@@ -6,7 +6,7 @@ queries, and for what, lives in the engine.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,7 +14,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from tidegauge.lake.columns import BATCH, INGESTED_AT, ROW, VERSION
+from tidegauge.lake.columns import BATCH, EXTRA, INGESTED_AT, ROW, VERSION
+from tidegauge.lake.values import converted, from_extra
 from tidegauge.lake.tables import Lake
 from tidegauge.schema import Column, Role, Schema
 from tidegauge.schema.arrow import TIMESTAMP, arrow_type
@@ -42,8 +43,8 @@ class Scan:
     ----------
     files : tuple of str
         The files to read; one at least.
-    columns : frozenset of str
-        The columns that these files have.
+    columns : mapping of str to str
+        The columns that these files have, each with its type in SQL.
     time, version : str
         Event time and model version, in SQL.
     key : str or None
@@ -56,10 +57,12 @@ class Scan:
         How many records it has, once they were counted; repeated ones included.
     arrived : date, optional
         When the last of them arrived, likewise.
+    aside : frozenset of str
+        Columns whose values of before they were known stand in ``_extra``.
     """
 
     files: tuple[str, ...]
-    columns: frozenset[str]
+    columns: Mapping[str, str]
     time: str
     version: str
     key: str | None
@@ -67,6 +70,7 @@ class Scan:
     parameters: dict[str, Any] = field(default_factory=dict)
     rows: int | None = None
     arrived: date | None = None
+    aside: frozenset[str] = frozenset()
 
     def having(self, condition: str, **parameters: Any) -> Scan:
         """Return the scan narrowed by a further condition."""
@@ -94,11 +98,19 @@ class Scan:
         return " AND ".join(f"({condition})" for condition in self.conditions) or "TRUE"
 
     def value(self, column: Column) -> str:
-        """Return a column in its schema's type, in SQL; null where the files do not have it."""
-        kind = sql_type(column)
-        if column.name not in self.columns:
+        """Return a column in its schema's type, in SQL; null where the files do not have it.
+
+        Files of before its type was widened are read in the type of now, and a profile of before
+        that reads what came after in the type that it knows: what has none there is null.
+        """
+        kind, held = sql_type(column), self.columns.get(column.name)
+        stored = "" if held is None else converted(f"r.{quoted(column.name)}", held, kind)
+        known = [stored] if stored else []
+        if column.name in self.aside and EXTRA in self.columns:
+            known.append(from_extra(f"r.{EXTRA}", column.name, kind))
+        if not known:
             return f"CAST(NULL AS {kind})"
-        return f"TRY_CAST(r.{quoted(column.name)} AS {kind})"
+        return known[0] if len(known) == 1 else f"coalesce({', '.join(known)})"
 
     def run(self, cursor: duckdb.DuckDBPyConnection, query: str, **parameters: Any) -> Any:
         """Run a query over the scan's source and return DuckDB's relation."""
@@ -107,7 +119,10 @@ class Scan:
 
 
 def scan_records(
-    cursor: duckdb.DuckDBPyConnection, files: Sequence[str], schema: Schema
+    cursor: duckdb.DuckDBPyConnection,
+    files: Sequence[str],
+    schema: Schema,
+    aside: frozenset[str] = frozenset(),
 ) -> Scan | None:
     """Return the scan of all records in these files, or None without any files."""
     if not files:
@@ -116,7 +131,7 @@ def scan_records(
         "SELECT * FROM read_parquet($files, union_by_name = true, hive_partitioning = false)",
         params={"files": list(files)},
     )
-    columns = frozenset(described.columns)
+    columns = dict(zip(described.columns, map(str, described.types), strict=True))
     key, time = schema.role(Role.PREDICTION_ID), schema.role(Role.TIMESTAMP)
     version = schema.role(Role.VERSION)
     version_name = VERSION if VERSION in columns else version.name if version else None
@@ -126,6 +141,7 @@ def scan_records(
         time=_stored(time.name if time else INGESTED_AT, columns, "TIMESTAMPTZ"),
         version=_stored(version_name, columns, "VARCHAR"),
         key=_stored(key.name, columns, "VARCHAR") if key else None,
+        aside=aside,
     )
 
 
@@ -306,5 +322,5 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _stored(name: str | None, columns: frozenset[str], kind: str) -> str:
+def _stored(name: str | None, columns: Container[str], kind: str) -> str:
     return f"r.{quoted(name)}" if name in columns and name else f"CAST(NULL AS {kind})"
