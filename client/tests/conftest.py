@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -72,6 +73,7 @@ class TideServer:
         self.requests: list[Request] = []
         self.stored: dict[str, list[dict[str, Any]]] = {}
         self.is_bad: Callable[[dict[str, Any]], bool] = lambda row: False
+        self.fails_at: Callable[[dict[str, Any]], bool] = lambda row: False
         self._answers: dict[str, dict[str, Any]] = {}
         self._news = threading.Condition()
         self._released = threading.Event()
@@ -150,6 +152,8 @@ class TideServer:
             self.requests.append(request)
             step = self.script.popleft() if self.script else self.always
             self._news.notify_all()
+        if any(map(self.fails_at, rows)):
+            return Reply(500, TOLD_SO)
         if isinstance(step, Reply):
             return step
         if isinstance(step, Hang):
@@ -258,6 +262,12 @@ def connect(server: TideServer) -> Iterator[Callable[..., Client]]:
     yield connect
     for client in clients:
         client.close(timeout=0)
+
+
+@pytest.fixture
+def spooling(connect: Callable[..., Client], tmp_path: Path) -> Callable[..., Client]:
+    """Make impatient clients with a spool in the folder ``spool`` of the test."""
+    return lambda **options: connect(**{"spool": tmp_path / "spool", "timeout": 2.0, **options})
 
 
 @pytest.fixture

@@ -129,8 +129,7 @@ class Courier:
                 except Exception as error:  # a fault of ours must not end the thread
                     self._failure(TransientError(f"{type(error).__name__}: {error}"), "fault")
         finally:
-            self._transport.close()
-            self.spool.leave()
+            self._end()
 
     def take_over(self) -> None:
         """Take over what ended processes left, and count it."""
@@ -191,13 +190,22 @@ class Courier:
             self.spool.changed.notify_all()
         thread = self._thread
         if thread is None:
-            self.spool.leave()
+            self._end()
         elif thread is not threading.current_thread():
             thread.join(join_seconds)
 
     def disk_refuses(self) -> bool:
         """Return whether a batch is in hand because the spool could not take it."""
         return self._in_hand is not None
+
+    def _end(self) -> None:
+        with self.spool.changed:
+            in_hand, self._in_hand, self._stopped = self._in_hand, None, True
+            self.spool.changed.notify_all()
+        if in_hand is not None:
+            self._lose(in_hand, "closed", "closed while the spool could not be written")
+        self._transport.close()
+        self.spool.leave()
 
     def _await_work(self) -> Callable[[], None] | None:
         """Return what to do next, when it is time for it; None at the end."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 JOIN_SECONDS = 1.0
 """How long a close waits for the thread to end once all is settled."""
 
+HURRIED_JOIN_SECONDS = 0.2
+"""How long a close waits for a thread that is in the midst of a request."""
+
 DISK_SECONDS = 10.0
 """The most that a close waits for a disk that takes its time, even if it is told to hurry."""
 
@@ -130,11 +133,11 @@ class Sender:
         sent = on_disk and courier.await_sent(_left(deadline), closing=True)
         if not on_disk:
             self._abandon(timeout)
-        courier.stop(JOIN_SECONDS if sent else 0.0)
+        courier.stop(JOIN_SECONDS if sent else HURRIED_JOIN_SECONDS)
         if not sent:
             self._abandoned.set()
-            left = self.outbox.stats().spooled
-            self.complaints.say("closed_spooled", f"closed with {left} records in the spool")
+            if left := self.outbox.stats().spooled:
+                self.complaints.say("closed_spooled", f"closed with {left} records in the spool")
         return sent
 
     def _abandon(self, timeout: float) -> None:

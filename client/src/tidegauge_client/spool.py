@@ -35,9 +35,6 @@ from tidegauge_client.spool_folder import (
 LIVE_IN_A_ROW = 3
 """While old batches wait, one of them is sent after so many new ones."""
 
-OTHERS_SECONDS = 1.0
-"""How old the knowledge may be of what other processes' folders take."""
-
 
 class Entry(NamedTuple):
     """A batch that waits on disk; sorts by age."""
@@ -119,8 +116,6 @@ class Spool:
         self._number = itertools.count()
         self._mark = -1
         self._barriers: list[Barrier] = []
-        self._elsewhere = 0
-        self._elsewhere_at = float("-inf")
 
     def keep(self, batch: Batch, path: str, booked: Callable[[], None]) -> None:
         """Write a batch to disk; it is there for good when this returns.
@@ -195,7 +190,6 @@ class Spool:
                     heapq.heappush(self._backlog, entry)
                     batches += 1
                     records += count
-                self._elsewhere_at = float("-inf")
                 self.changed.notify_all()
             for name in folder.strangers():
                 self.aside.put(DAMAGED, folder.path / name, {"why": "it is not named as a batch"})
@@ -350,14 +344,9 @@ class Spool:
                 folder.leave()
 
     def _make_room(self, wanted: int) -> None:
-        now = time.monotonic()
-        if now - self._elsewhere_at > OTHERS_SECONDS:
-            mine = {folder.path for folder in self._folders}
-            self._elsewhere = sum(
-                used_by(path) for path in process_folders(self._root) if path not in mine
-            )
-            self._elsewhere_at = now
-        taken = sum(folder.used for folder in self._folders) + self._elsewhere
+        mine = {folder.path: folder.used for folder in self._folders}
+        others = [path for path in process_folders(self._root) if path not in mine]
+        taken = sum(mine.values()) + sum(map(used_by, others))
         missing = taken + self.aside.used() + wanted - self._limit
         if missing > 0 and self.aside.used() > 0 and taken + wanted <= self._limit:
             files, freed = self.aside.make_room(missing)
