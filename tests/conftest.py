@@ -14,6 +14,10 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from object_store import Moto, Store
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 # The same examples on every run, and no example fails for a busy machine.
 settings.register_profile(
     "tidegauge", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
@@ -69,3 +73,17 @@ def axe() -> str:
         missing("axe is missing: pip install axe-playwright-python")
         raise AssertionError
     return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """An S3 server."""
+    server = Moto(tmp_path_factory.mktemp("moto") / "log")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(moto: Moto) -> Store:
+    """A bucket of its own for each test."""
+    return moto.bucket()

@@ -36,6 +36,8 @@ class Fault(Enum):
     CUT_AFTER = "cut after"
 
 
+#: Options with which failed calls are tried again sooner than usual.
+HASTE = {"backoff_config.init_backoff": "10ms", "backoff_config.max_backoff": "50ms"}
 #: Tells the fault of a call by its number (from 1), method and path; None lets it pass.
 Plan = Callable[[int, str, str], "Fault | None"]
 

@@ -114,7 +114,7 @@ class Lake:
         cache: Path | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        self.root = str(root).rstrip("/")
+        self.root = str(root) if str(root).endswith("://") else str(root).rstrip("/")
         self.store = open_store(self.root, storage_options or {})
         # Writing has handles of its own, so that reading a table does not wait for an append.
         self._reading: dict[str, _Slot] = {}
@@ -215,8 +215,14 @@ class Lake:
                 append_rows(
                     handle, self.place(project, model, kind), table, kind, transaction=transaction
                 )
+            except Exception:
+                slot.handle = None
+                # An answer may have been lost on its way: what was committed is read back.
+                if app is None or (found := self._committed(slot, uri, app)) is None:
+                    raise
+                return found
             except BaseException:
-                slot.handle = None  # Whether it was committed is read back from the store.
+                slot.handle = None
                 raise
             return int(handle.version())
 
@@ -401,6 +407,19 @@ class Lake:
         except TableNotFoundError:
             return None
         return slot.handle
+
+    def _committed(self, slot: _Slot, uri: str, app: AppTransaction) -> int | None:
+        """Return the version of a table that has an origin's commit; None where it has not.
+
+        None as well where the store does not tell: whoever wrote will ask before writing again.
+        """
+        try:
+            handle = self._refreshed(slot, uri)
+            seen = None if handle is None else handle.transaction_version(app.id)
+        except (DeltaError, OSError):
+            slot.handle = None
+            return None
+        return None if handle is None or (seen or 0) < app.version else int(handle.version())
 
     def _created(self, slot: _Slot, uri: str, table: pa.Table, timestamp: str) -> DeltaTable:
         indexed = [INGESTED_AT, JOURNAL, BATCH, "observed_at", "window_start", timestamp]
