@@ -42,6 +42,7 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m scripts.metrics_page docs/metrics.md
+	$(BIN)/python -m scripts.settings_page docs/settings.md
 	$(BIN)/pdoc --output-directory site --docformat numpy tidegauge tidegauge_client
 	@echo "written: site/index.html"
 

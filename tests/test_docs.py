@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from scripts import settings_page
 from scripts.metrics_page import page
+
+from tidegauge.server.settings import Settings, variable
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -14,6 +17,13 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 def test_the_page_of_metrics_is_what_the_registry_says() -> None:
     assert (ROOT / "docs" / "metrics.md").read_text() == page(), "run: make docs"
+
+
+def test_the_page_of_settings_is_what_the_class_says() -> None:
+    written = (ROOT / "docs" / "settings.md").read_text()
+    assert written == settings_page.page(), "run: make docs"
+    for name in Settings.model_fields:
+        assert f"`{variable(name)}`" in written
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda p: p.name)

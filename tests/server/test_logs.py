@@ -104,7 +104,7 @@ def test_no_record_and_no_credential_is_in_any_line(
             headers={"Content-Type": "application/vnd.apache.parquet"},
         )
         http.get(f"/projects/default/models/m/columns/{private}")
-    code, out, err = server.stop()
+    code, _, err = server.stop()
     assert code == 0 and len(err.splitlines()) > 10
     written = err.replace(f"/columns/{private}", "")  # an address that somebody asked for
     for word in ("jane", "example.org", SECRET, "p4", '"UA"'):

@@ -28,7 +28,7 @@ FORMATS = ("console", "json")
 
 _SECRET = re.compile(r"secret|password|passwd|token|credential|sas|account_?key|api_?key", re.I)
 _IN_URL = re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@")
-_SHORTEST = 4
+_SHORTEST = 6
 #: Errors of parts that quote the values that they were given; their quotes are left out.
 _QUOTING = ("pyarrow", "duckdb", "deltalake", "internal", "orjson", "msgspec", "pydantic")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
@@ -218,8 +218,8 @@ def secrets_of(settings: Settings, environment: Mapping[str, str] | None = None)
     Examples
     --------
     >>> from tidegauge.server.settings import Settings
-    >>> sorted(secrets_of(Settings(database_url="postgresql://a:p%40ss@h/x"), {"K_TOKEN": "t0ken"}))
-    ['p%40ss', 'p@ss', 't0ken']
+    >>> sorted(secrets_of(Settings(database_url="postgresql://a:p%40ssword@h/x"), {"K_TOKEN": "t0k-en"}))
+    ['p%40ssword', 'p@ssword', 't0k-en']
     """
     environment = os.environ if environment is None else environment
     found = {value for name, value in environment.items() if _SECRET.search(name)}
