@@ -9,6 +9,7 @@ from tidegauge.catalog.baselines import Baselines
 from tidegauge.catalog.database import Database
 from tidegauge.catalog.incidents import Incidents
 from tidegauge.catalog.leases import Leases
+from tidegauge.catalog.new_fields import NewFieldsBook
 from tidegauge.catalog.news import NewsBoard
 from tidegauge.catalog.registry import Models, Projects
 from tidegauge.catalog.revision import Revision
@@ -65,6 +66,7 @@ class Catalog:
         self.audit = AuditLog(database)
         self.leases = Leases(database)
         self.news = NewsBoard(database)
+        self.new_fields = NewFieldsBook(database)
         self.revision = Revision(database)
 
     def under(self, term: Term) -> Catalog:

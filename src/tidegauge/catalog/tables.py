@@ -118,6 +118,26 @@ class SchemaRevision(Base):
     created_at: Mapped[datetime]
 
 
+class NewFields(Base):
+    """Fields of a model's records that its schema does not know, as far as they were counted.
+
+    ``counted`` tells for each journal how far, at ``counted_at``; ``fields`` what was found, by
+    name; ``left_out`` is how many values were of names beyond those that are kept. ``turn`` grows
+    with each count.
+    """
+
+    __tablename__ = "new_fields"
+
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    turn: Mapped[int] = mapped_column(BigInteger)
+    counted_at: Mapped[datetime]
+    counted: Mapped[dict[str, Any]]
+    fields: Mapped[dict[str, Any]]
+    left_out: Mapped[int] = mapped_column(BigInteger)
+
+
 class Version(Base):
     """A version of a model, with the event times of its first and last record."""
 
