@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 
 from tidegauge.catalog.audit import AuditLog
 from tidegauge.catalog.baselines import Baselines
@@ -78,6 +82,14 @@ class Catalog:
         fenced = object.__new__(Catalog)
         fenced._hold(self._database.under(term))
         return fenced
+
+    def on_error(self, listener: Callable[[str], None]) -> None:
+        """Have a function called for each call of the database that fails, with the error's kind."""
+
+        def tell(context: ExceptionContext) -> None:
+            listener(type(context.original_exception).__name__)
+
+        event.listen(self._database.engine, "handle_error", tell)
 
     def close(self) -> None:
         """Close the database's connections."""
