@@ -115,10 +115,35 @@ def test_a_commit_that_fails_after_it_was_made_is_not_made_again(
     flusher = Flusher(journal, lake)
     with monkeypatch.context() as patch:
         patch.setattr(tables, "append_rows", made_and_failed)
+        assert [flushed.records for flushed in flusher.flush_now()] == [1]
+    assert (ids(lake), journal.depth()) == (["a"], 0)
+
+
+def test_a_commit_whose_fate_is_not_known_at_first_is_not_made_again(
+    journal: Journal, lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tidegauge.lake import tables
+
+    write: Callable[..., Any] = tables.append_rows
+
+    def made_and_failed(*args: Any, **kwargs: Any) -> None:
+        write(*args, **kwargs)
+        raise OSError("connection lost")
+
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise OSError("no connection")
+
+    post(journal, rows.records(["a"]))
+    flusher = Flusher(journal, lake)
+    flusher.flush_now()
+    post(journal, rows.records(["b"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "append_rows", made_and_failed)
+        patch.setattr(tables, "DeltaTable", unreachable)
         assert flusher.flush_now() == []
     assert journal.depth() == 1
     flusher.flush_now()
-    assert (ids(lake), journal.depth()) == (["a"], 0)
+    assert (ids(lake), journal.depth()) == (["a", "b"], 0)
 
 
 def test_rows_that_their_table_can_never_take_are_quarantined_and_the_others_stored(

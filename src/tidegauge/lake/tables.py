@@ -59,6 +59,9 @@ class _Slot:
     handle: DeltaTable | None = None
     #: The sizes of its files by name, and the version that has them.
     sizes: tuple[int, dict[str, int]] = (-1, {})
+    #: How far it has come with origins, and the version for which that holds: reading it anew costs
+    #: the log since its last checkpoint.
+    seen: tuple[int, dict[str, int | None]] = (-1, {})
 
 
 class Lake:
@@ -205,9 +208,9 @@ class Lake:
         slot = self._slot(self._writing, uri)
         with slot.guard:
             handle = self._refreshed(slot, uri) or self._created(slot, uri, table, timestamp)
-            transaction = None
+            version, transaction = int(handle.version()), None
             if app is not None:
-                seen = handle.transaction_version(app.id)
+                seen = _seen(slot, handle, app.id)
                 if seen is not None and seen >= app.version:
                     return int(handle.version())
                 transaction = Transaction(app.id, app.version)
@@ -224,6 +227,8 @@ class Lake:
             except BaseException:
                 slot.handle = None
                 raise
+            if app is not None and int(handle.version()) == version + 1:
+                slot.seen = version + 1, {**slot.seen[1], app.id: app.version}
             return int(handle.version())
 
     def table(self, project: str, model: str, kind: TableKind) -> DeltaTable | None:
@@ -244,8 +249,11 @@ class Lake:
 
     def app_version(self, project: str, model: str, kind: TableKind, app_id: str) -> int | None:
         """Return how far the table has come with an origin, or None where it has nothing of it."""
-        handle = self.table(project, model, kind)
-        return None if handle is None else handle.transaction_version(app_id)
+        uri = self.uri(project, model, kind)
+        slot = self._slot(self._writing, uri)
+        with slot.guard:
+            handle = self._refreshed(slot, uri)
+            return None if handle is None else _seen(slot, handle, app_id)
 
     def columns(self, project: str, model: str, kind: TableKind) -> pa.Schema:
         """Return the table's columns; none where nothing was stored yet."""
@@ -468,6 +476,16 @@ def _name(path: str) -> str:
     has spaces or the like.
     """
     return "/".join(path.rsplit("/", 2)[-2:])
+
+
+def _seen(slot: _Slot, handle: DeltaTable, app_id: str) -> int | None:
+    """Return how far a table has come with an origin, at the version of its handle."""
+    version = int(handle.version())
+    if slot.seen[0] != version:
+        slot.seen = version, {}
+    if app_id not in slot.seen[1]:
+        slot.seen[1][app_id] = handle.transaction_version(app_id)
+    return slot.seen[1][app_id]
 
 
 def _sizes(slot: _Slot, handle: DeltaTable) -> dict[str, int]:
