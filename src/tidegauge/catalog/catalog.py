@@ -84,7 +84,7 @@ class Catalog:
         return fenced
 
     def on_error(self, listener: Callable[[str], None]) -> None:
-        """Have a function called for each call of the database that fails, with the error's kind."""
+        """Have a function called with the kind of error of each call that fails."""
 
         def tell(context: ExceptionContext) -> None:
             listener(type(context.original_exception).__name__)
