@@ -42,6 +42,7 @@ _IMPATIENCE = {
 #: After this long a store that has not answered is said to be away.
 CHECK_SECONDS = 10.0
 _CHUNK = 16 << 20
+_IN_MEMORY = 64 << 20
 _ATTEMPTS = 3
 _URL = re.compile(r"([a-z0-9]+)://[A-Za-z0-9._~@/-]+")
 _ARROW = re.compile(r"\x1b\[[0-9;]*m|↳")
@@ -191,14 +192,36 @@ class RemoteStore:
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes."""
+        return self.read_known(path, self.size(path))
+
+    def read_known(self, path: str, size: int) -> bytes:
+        """Return the bytes of an object of a known size.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+        """
         parts: list[bytes] = []
         for attempt in attempts(_ATTEMPTS):
             with attempt:
-                # Told its size, the handler opens an object without asking for it, which would
-                # hold up all other threads.
-                size = self._size(path)
                 parts = list(self._chunks(path, size))
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def size(self, path: str) -> int:
+        """Return how many bytes an object has.
+
+        Raises
+        ------
+        FileNotFoundError, OSError
+        """
+        handler: Any = DeltaStorageHandler(self.url, self.options)
+        info: Any = None
+        for attempt in attempts(_ATTEMPTS):
+            with attempt:
+                info = handler.get_file_info([path])[0]
+        if info.type != fs.FileType.File:
+            raise FileNotFoundError(f"{self.url}/{path} is not there")
+        return int(info.size)
 
     def fetch(self, path: str, size: int, target: Path) -> None:
         """Copy an object of a known size to a file, which is there whole or not at all.
@@ -268,14 +291,9 @@ class RemoteStore:
     def _impatient(self) -> dict[str, str]:
         return {**self.options, **_IMPATIENCE}
 
-    def _size(self, path: str) -> int:
-        handler: Any = DeltaStorageHandler(self.url, self.options)
-        info = handler.get_file_info([path])[0]
-        if info.type != fs.FileType.File:
-            raise FileNotFoundError(f"{self.url}/{path} is not there")
-        return int(info.size)
-
     def _chunks(self, path: str, size: int) -> Iterator[bytes]:
+        # Told its size, the handler opens an object without asking the store, which would hold up
+        # all other threads.
         handler: Any = DeltaStorageHandler(self.url, self.options, {path: size})
         with contextlib.closing(handler.open_input_file(path)) as file:
             left = size
@@ -288,12 +306,25 @@ class RemoteStore:
 
 
 class _Handler(DeltaStorageHandler):
-    """Delta's own file system, but for writing."""
+    """Delta's own file system, but for opening files, while it holds up all other threads."""
 
     def __init__(self, store: RemoteStore, below: str) -> None:
         super().__init__(f"{store.url}/{below}", store.options)
         self._store = store
         self._below = below
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        """Return a file that is in memory, unless it is large."""
+        whole = f"{self._below}/{path}"
+        size = self._store.size(whole)
+        if size <= _IN_MEMORY:
+            return pa.BufferReader(self._store.read_known(whole, size))
+        handler: Any = DeltaStorageHandler(self._store.url, self._store.options, {whole: size})
+        return handler.open_input_file(whole)
+
+    def open_input_stream(self, path: str) -> pa.NativeFile:
+        """Return the same."""
+        return self.open_input_file(path)
 
     def open_output_stream(
         self, path: str, metadata: Mapping[str, str] | None = None
@@ -309,11 +340,16 @@ class _Upload:
         self._store = store
         self._path = path
         self._parts: list[bytes] = []
+        self._length = 0
         self.closed = False
 
     def write(self, content: bytes) -> int:
         self._parts.append(content)
+        self._length += len(content)
         return len(content)
+
+    def tell(self) -> int:
+        return self._length
 
     def flush(self) -> None:
         pass
