@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from tidegauge.errors import BadInput, SchemaMismatch
 from tidegauge.lake.names import folder_name, name_of_folder
 from tidegauge.lake.tables import AppTransaction, Lake
-from tidegauge.lake.upkeep import compact
 
 if TYPE_CHECKING:
     from conftest import Rows
@@ -120,31 +119,6 @@ def test_threads_and_other_handles_append_to_one_new_table(lake: Lake, rows: Row
     for thread in threads:
         thread.join()
     assert sorted(stored(lake)["prediction_id"].to_pylist()) == [f"a{i}" for i in range(8)]
-
-
-def test_upkeep_joins_small_files_and_keeps_rows_origins_and_what_is_being_read(
-    lake: Lake, rows: Rows
-) -> None:
-    for i in range(6):
-        table = rows.records([f"a{i}", f"b{i}"], [1, 25])
-        lake.append("p", "m", "records", table, app=AppTransaction("j", i))
-    before = lake.files("p", "m", "records")
-    assert compact(lake, "p", "m", "records", small_files=7).compacted == 0
-    done = compact(lake, "p", "m", "records", small_files=6)
-    assert (done.compacted, done.written, done.deleted) == (12, 2, 0)
-    assert len(lake.files("p", "m", "records")) == 2
-    assert all(Path(path).exists() for path in before)
-    assert stored(lake).num_rows == 12
-    assert Lake(lake.root).app_version("p", "m", "records", "j") == 5
-    assert compact(lake, "p", "m", "records", small_files=6).compacted == 0
-
-
-def test_upkeep_deletes_replaced_files_once_their_time_is_over(lake: Lake, rows: Rows) -> None:
-    for i in range(3):
-        lake.append("p", "m", "records", rows.records([f"a{i}"]))
-    done = compact(lake, "p", "m", "records", small_files=3, retention=timedelta(0))
-    assert done.deleted == 3
-    assert stored(lake).num_rows == 3
 
 
 def test_any_reader_of_delta_lake_can_open_a_table(lake: Lake, rows: Rows) -> None:

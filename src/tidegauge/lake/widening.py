@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, Schema
+from deltalake import CommitProperties, DeltaTable, Schema
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -108,6 +108,8 @@ class _Widening:
             mode="overwrite" if changes else "append",
             schema=Schema.from_arrow(schema),
             partition_by=[DATE],
+            # Files that others replaced meanwhile would be there twice.
+            commit_properties=CommitProperties(max_commit_retries=0),
         )
         self._looked_at |= {action.path for action in self._new.values()}
         return False

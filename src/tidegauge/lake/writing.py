@@ -106,7 +106,7 @@ def _fitted(handle: DeltaTable, table: pa.Table) -> pa.Table:
             columns.append(pa.nulls(table.num_rows, column.type))
             continue
         values = table[column.name]
-        wanted = _plain(column.type)
+        wanted = stored_type(column.type)
         if values.type != wanted:
             try:
                 values = values.cast(wanted)
@@ -119,14 +119,14 @@ def _fitted(handle: DeltaTable, table: pa.Table) -> pa.Table:
     return pa.table(columns, names=stored.names)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
-    """Return the type as files have it: Delta tells texts as views, which Parquet has not."""
+def stored_type(kind: pa.DataType) -> pa.DataType:
+    """Return a type as files have it: Delta tells texts as views, which Parquet has not."""
     if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
         return pa.string()
     if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
         return pa.binary()
     if pa.types.is_list_view(kind) or pa.types.is_large_list(kind):
-        return pa.list_(_plain(kind.value_type))
+        return pa.list_(stored_type(kind.value_type))
     return kind
 
 
@@ -224,7 +224,7 @@ def _statistics(rows: pa.Table, indexed: Sequence[str]) -> dict[str, Any]:
         bounds: Any = pc.min_max(column)
         low, high = bounds["min"].as_py(), bounds["max"].as_py()
         if low is not None:
-            least[name], greatest[name] = _told(low), _told(high)
+            least[name], greatest[name] = statistics_told(low), statistics_told(high)
     return {
         "numRecords": rows.num_rows,
         "minValues": least,
@@ -233,7 +233,8 @@ def _statistics(rows: pa.Table, indexed: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _told(value: Any) -> Any:
+def statistics_told(value: Any) -> Any:
+    """Return a value as the log tells it."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="microseconds").replace("+00:00", "Z")
     if isinstance(value, np.generic):
