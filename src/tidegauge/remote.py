@@ -96,6 +96,40 @@ class RemoteModel:
         newest = {point["window_start"]: point for point in points}
         return [newest[start] for start in sorted(newest)]
 
+    def quarantine(self) -> dict[str, Any]:
+        """Return what is in quarantine, in groups."""
+        found: dict[str, Any] = self._get(f"/models/{self.name}/quarantine")
+        return found
+
+    def quarantined(self, limit: int, **chosen: str | None) -> list[dict[str, Any]]:
+        """Return quarantined rows, the newest first."""
+        asked = {name: value for name, value in chosen.items() if value is not None}
+        path = f"/models/{self.name}/quarantine/rows"
+        rows: list[dict[str, Any]] = self._get(path, limit=limit, **asked)["rows"]
+        return rows
+
+    def replay(self, **chosen: str | None) -> dict[str, Any]:
+        """Have quarantined rows checked again; return what came of it."""
+        asked = {name: value for name, value in chosen.items() if value is not None}
+        path = f"/models/{self.name}/quarantine/replay"
+        done: dict[str, Any] = self._answer("POST", path, params=asked, timeout=None)
+        return done
+
+    def new_columns(self) -> dict[str, Any]:
+        """Return the columns that the schema does not know."""
+        found: dict[str, Any] = self._get(f"/models/{self.name}/schema/new-columns")
+        return found
+
+    def accept(self, columns: dict[str, Any], *, by: str, reason: str) -> None:
+        """Take new columns into the schema."""
+        body = {"columns": columns, "by": by, "reason": reason}
+        self._post(f"/models/{self.name}/schema/accept", body)
+
+    def schema_history(self) -> list[dict[str, Any]]:
+        """Return the schemas that the model had, the newest first."""
+        found: list[dict[str, Any]] = self._get(f"/models/{self.name}/schema/history")["schemas"]
+        return found
+
     def set_baseline(self, start: str, end: str) -> dict[str, Any]:
         """Make the stored records of an interval the baseline."""
         body = {"start": start, "end": end}

@@ -131,7 +131,9 @@ def history(revisions: list[SchemaRevision]) -> list[dict[str, Any]]:
             "created_at": _time(one.created_at),
             "by": one.actor,
             "reason": one.reason,
-            "changes": [asdict(change) for change in changes(earlier, one.schema)],
+            "changes": [
+                {**asdict(change), "words": change.words} for change in changes(earlier, one.schema)
+            ],
             "schema": schema_to_json(one.schema),
         }
         for one, earlier in zip(revisions, before, strict=True)
