@@ -25,6 +25,7 @@ from tidegauge.server.readiness import Readiness, checks
 from tidegauge.server.routes import baselines, health, incidents, ingest, models, monitors
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
+from tidegauge.server.shortcut import Shortcut
 from tidegauge.version import __version__
 
 _ABOUT = (
@@ -112,11 +113,16 @@ def create_app(
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.outermost = lambda inner: Observer(Gate(inner, life), tallies)
+
+    def outermost(inner: ASGIApp) -> ASGIApp:
+        short = Shortcut(inner, app, ingest.router.routes)
+        guarded = OriginGuard(short, settings.host, settings.allowed_hosts)
+        return Observer(Gate(guarded, life), tallies)
+
+    app.outermost = outermost
     app.state.settings, app.state.life = settings, life
     app.state.runtime = None
     app.state.readiness = Readiness((), life)
-    app.add_middleware(OriginGuard, host=settings.host, allowed=settings.allowed_hosts)
     add_error_handlers(app)
     for part in (ingest, models, monitors, baselines, incidents, health):
         app.include_router(part.router)

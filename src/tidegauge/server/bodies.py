@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 
 from tidegauge.errors import BadInput, Overloaded
 from tidegauge.ingest import UnsupportedMediaType
 from tidegauge.server.problems import TooLarge
+from tidegauge.server.settings import Settings
 
 #: Content encodings and their names in Arrow.
 ENCODINGS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 _CHUNK = 1 << 20
+#: A body that comes at this pace is waited for however long it is, in bytes a second.
+_PACE = 64 << 10
 
 
 class Intake:
@@ -43,38 +46,55 @@ class Intake:
         self.requests = 0
         self.bytes = 0
 
-    @contextmanager
-    def admit(self) -> Iterator[Callable[[int], None]]:
-        """Let a request in; what is yielded takes each further number of bytes that it holds.
+    def admit(self) -> _Admission:
+        """Let a request in; what ``with`` gives takes each further number of bytes that it holds.
 
         Raises
         ------
         Overloaded
             If there are too many, or they hold too much.
         """
-        if self.requests >= self.max_requests:
+        return _Admission(self)
+
+
+class _Admission:
+    """A request's place in an `Intake`, from its first byte to its answer."""
+
+    __slots__ = ("_held", "_intake")
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._held = 0
+
+    def __enter__(self) -> Callable[[int], None]:
+        intake = self._intake
+        if intake.requests >= intake.max_requests:
             raise Overloaded(
-                f"{self.requests} requests are being worked on; send again in a moment"
+                f"{intake.requests} requests are being worked on; send again in a moment"
             )
-        held = 0
+        intake.requests += 1
+        return self._take
 
-        def take(size: int) -> None:
-            nonlocal held
-            # One request alone may always go on: its own size has a bound of its own.
-            if self.bytes > held and self.bytes + size > self.max_bytes:
-                raise Overloaded(
-                    f"{self.bytes >> 20} MiB of requests are being worked on; send again in a "
-                    "moment"
-                )
-            held += size
-            self.bytes += size
+    def _take(self, size: int) -> None:
+        intake = self._intake
+        # One request alone may always go on: its own size has a bound of its own.
+        if intake.bytes > self._held and intake.bytes + size > intake.max_bytes:
+            raise Overloaded(
+                f"{intake.bytes >> 20} MiB of requests are being worked on; send again in a moment"
+            )
+        self._held += size
+        intake.bytes += size
 
-        self.requests += 1
-        try:
-            yield take
-        finally:
-            self.requests -= 1
-            self.bytes -= held
+    def __exit__(self, *_: object) -> None:
+        self._intake.requests -= 1
+        self._intake.bytes -= self._held
+
+
+class TooSlow(BadInput):
+    """A body that took too long to come; its connection is closed."""
+
+    code = "too_slow"
+    status: ClassVar[int] = 408
 
 
 async def read_body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
@@ -92,38 +112,52 @@ async def read_body(request: Request, limit: int, take: Callable[[int], None]) -
     ------
     TooLarge
         As soon as it is known: by its declared length, or while it streams in.
+    TooSlow
+        If it takes longer than the setting ``request_timeout``.
     """
-    body = bytearray()
-    async for chunk in _chunks(request, limit, take):
-        body += chunk
-    return bytes(body)
+    parts: list[bytes] = []
+    await _read(request, limit, take, parts.append)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 async def save_body(request: Request, limit: int, path: Path) -> int:
     """Write a body to a file as it streams in, and return its size."""
-    size = 0
     with path.open("wb") as file:
-        async for chunk in _chunks(request, limit, lambda _: None):
-            size += file.write(chunk)
-    return size
+        await _read(request, limit, lambda _: None, file.write)
+        return file.tell()
 
 
-async def _chunks(
-    request: Request, limit: int, take: Callable[[int], None]
-) -> AsyncIterator[bytes]:
+async def _read(
+    request: Request, limit: int, take: Callable[[int], None], use: Callable[[bytes], object]
+) -> None:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
+    settings: Settings = request.app.state.settings
+    allowed = settings.request_timeout.total_seconds()
+    until = asyncio.get_running_loop().time() + allowed
+    receive = request.receive
     size = 0
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            take(len(chunk))
-            yield chunk
-    except ClientDisconnect:
-        raise BadInput("the connection ended before the body did", code="cut_off") from None
+        async with asyncio.timeout_at(until) as bound:
+            while True:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise BadInput("the connection ended before the body did", code="cut_off")
+                chunk: bytes = message.get("body", b"")
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                take(len(chunk))
+                use(chunk)
+                if not message.get("more_body"):
+                    return
+                bound.reschedule(until + size / _PACE)
+    except TimeoutError:
+        raise TooSlow(
+            f"only {size} bytes of the body came within {allowed:g} s; send smaller batches, or "
+            "let the server wait longer (setting request_timeout)"
+        ) from None
 
 
 def unpacked(body: bytes, encoding: str | None, limit: int) -> bytes:

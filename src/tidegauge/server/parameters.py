@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from inspect import signature
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Path, Query, Request, Response
-from fastapi.routing import APIRoute
 
 from tidegauge.errors import BadInput
 from tidegauge.ingest import formats
-from tidegauge.server.problems import MEDIA_TYPE, PROBLEM_SCHEMA, BadParameter
+from tidegauge.server.problems import MEDIA_TYPE, PROBLEM_SCHEMA
 from tidegauge.server.runtime import Runtime
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-_NAMES = re.compile(_NAME.removesuffix("$"))
-_MOST = {"name": 100, "version": 200, "key": 255}
+#: What a project's or a model's name is made of.
+NAMES = re.compile(_NAME.removesuffix("$"))
+#: Characters that a name, a version or a key may have.
+MOST = {"name": 100, "version": 200, "key": 255}
 
 ProjectName = Annotated[
     str,
     Path(
         pattern=_NAME,
-        max_length=_MOST["name"],
+        max_length=MOST["name"],
         examples=["default"],
         description="The project: letters, digits and . _ -",
     ),
@@ -34,14 +33,14 @@ ModelName = Annotated[
     str,
     Path(
         pattern=_NAME,
-        max_length=_MOST["name"],
+        max_length=MOST["name"],
         examples=["flight-delay"],
         description="The model: letters, digits and . _ -",
     ),
 ]
 Version = Annotated[
     str | None,
-    Query(max_length=_MOST["version"], description="The model's version.", examples=["3"]),
+    Query(max_length=MOST["version"], description="The model's version.", examples=["3"]),
 ]
 Start = Annotated[
     str | None,
@@ -59,54 +58,6 @@ async def _runtime(request: Request) -> Runtime:
 
 
 RuntimeOf = Annotated[Runtime, Depends(_runtime)]
-
-
-class HandReadRoute(APIRoute):
-    """A route whose parameters are declared for the documentation, and read here by hand.
-
-    What FastAPI does to find and check parameters takes longer than all else that the event loop
-    does for a small request. For endpoints with ``project``, ``model``, ``runtime``,
-    ``idempotency_key`` and perhaps ``version``.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what calls the endpoint."""
-        endpoint = self.endpoint
-        versioned = "version" in signature(endpoint).parameters
-
-        async def handle(request: Request) -> Response:
-            arguments: dict[str, Any] = {
-                name: _checked(request.path_params[name], "path", name, "name", _NAMES)
-                for name in ("project", "model")
-            }
-            key = request.headers.get("idempotency-key")
-            if key is not None:
-                _checked(key, "header", "Idempotency-Key", "key")
-            if versioned:
-                version = request.query_params.get("version")
-                if version is not None:
-                    _checked(version, "query", "version", "version")
-                arguments["version"] = version
-            runtime: Runtime = request.app.state.runtime
-            answer: Response = await endpoint(
-                request, runtime=runtime, idempotency_key=key, **arguments
-            )
-            return answer
-
-        return handle
-
-
-def _checked(
-    text: str, where: str, name: str, kind: str, form: re.Pattern[str] | None = None
-) -> str:
-    if len(text) > _MOST[kind]:
-        raise BadParameter(f"{where} {name!r}: it has more than {_MOST[kind]} characters")
-    if form is not None and not form.fullmatch(text):
-        raise BadParameter(
-            f"{where} {name!r}: names have letters, digits and . _ - and begin with a letter or "
-            "digit"
-        )
-    return text
 
 
 def json_answer(content: Any, status: int = 200) -> Response:

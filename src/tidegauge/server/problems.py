@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import MutableMapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -106,8 +107,24 @@ def problem_of(error: TidegaugeError) -> Response:
     headers = {}
     if isinstance(error, Overloaded | Unavailable):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"
     message = error.message.encode("utf-8", "replace").decode()
     return problem(error.status, error.code, message, headers)
+
+
+def answer_to(error: TidegaugeError, scope: MutableMapping[str, Any]) -> Response:
+    """Return the answer to an error of a request, and have what is to be known of it logged."""
+    scope.setdefault("state", {})["problem"] = error.code  # for the log's line
+    if error.status >= 500:
+        _log.error("%s", error, extra=about_request(scope))
+    return problem_of(error)
+
+
+def unforeseen() -> Response:
+    """Return the answer where something failed that should not have."""
+    message = "an error that nobody foresaw; the server's log tells more"
+    return problem(500, "internal_error", message)
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -115,10 +132,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TidegaugeError)
     async def _ours(request: Request, error: TidegaugeError) -> Response:
-        request.state.problem = error.code  # for the log's line
-        if error.status >= 500:
-            _log.error("%s", error, extra=about_request(request.scope))
-        return problem_of(error)
+        return answer_to(error, request.scope)
 
     @app.exception_handler(RequestValidationError)
     async def _parameters(request: Request, error: RequestValidationError) -> Response:
@@ -141,8 +155,7 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _unforeseen(request: Request, error: Exception) -> Response:
         del request, error  # logged where it ends up
-        message = "an error that nobody foresaw; the server's log tells more"
-        return problem(500, "internal_error", message)
+        return unforeseen()
 
 
 def _printable(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from tidegauge.server.settings import Settings, shown_host
 from tidegauge.server.stopping import GentleServer
 
 _BACKLOG = 2048
+#: New objects before a collection, then collections of each generation before one of the next.
+_COLLECT_EVERY = (10_000, 20, 20)
 
 
 def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
@@ -46,12 +49,14 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
 
     with contextlib.ExitStack() as stack:
         stack.callback(logs.set_up(settings))
+        stack.callback(gc.unfreeze)
         stack.callback(tracing.set_up(settings.traces, settings.trace_ratio))
         listener = stack.enter_context(contextlib.closing(listen(settings.host, settings.port)))
         port = listener.getsockname()[1]
         address = f"http://{shown_host(settings.host)}:{port}"
 
         def started() -> None:
+            _spare_collector()
             say(f"Tidegauge listens on {address}  (data in {settings.data.absolute()})")
             if not is_loopback(settings.host):
                 say("Nothing is authenticated: whoever reaches this address may read and write.")
@@ -76,6 +81,16 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
         if failures:
             raise failures[0]
         say("Tidegauge has stopped.")
+
+
+def _spare_collector() -> None:
+    """Have the collector of cycles look no more at what was imported and opened until now.
+
+    It would go through all of it again and again while requests come, 100 ms each time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_EVERY)
 
 
 class _Server(GentleServer):

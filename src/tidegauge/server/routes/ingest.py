@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from tidegauge.errors import BadInput, TidegaugeError
-from tidegauge.lake.entries import Receipt
 from tidegauge.server.bodies import read_body
 from tidegauge.server.parameters import (
-    HandReadRoute,
     ModelName,
     ProjectName,
-    RuntimeOf,
     body_of_records,
     problems,
 )
-from tidegauge.server.receiving import Post, Received, Resource, receive
+from tidegauge.server.posts import Post, Resource
 from tidegauge.server.runtime import Runtime
+from tidegauge.server.shortcut import HotRoute
 
 router = APIRouter(
-    prefix="/v1/projects/{project}/models/{model}", tags=["records"], route_class=HandReadRoute
+    prefix="/v1/projects/{project}/models/{model}", tags=["records"], route_class=HotRoute
 )
 
 _ANSWER: dict[str, Any] = {
@@ -61,6 +58,8 @@ _TELLS = (
     "nothing is stored twice."
 )
 
+_ABOUT_BODY = ("content-type", "content-encoding")
+
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", max_length=255, description=_TELLS)
 ]
@@ -90,7 +89,6 @@ async def post_predictions(
     request: Request,
     project: ProjectName,
     model: ModelName,
-    runtime: RuntimeOf,
     version: Annotated[
         str | None,
         Query(
@@ -107,9 +105,7 @@ async def post_predictions(
     model's schema is kept aside (quarantined) and does not spoil the others. Times carry a zone.
     Bodies may be sent with Content-Encoding gzip or zstd.
     """
-    return await take_in(
-        request, runtime, "predictions", project, model, version or None, idempotency_key
-    )
+    return await take_in(request, "predictions", project, model, version, idempotency_key)
 
 
 @router.post(
@@ -129,18 +125,16 @@ async def post_labels(
     request: Request,
     project: ProjectName,
     model: ModelName,
-    runtime: RuntimeOf,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """What turned out to be true, under the prediction_id of the prediction; of several for one
     prediction the one that was observed last counts.
     """
-    return await take_in(request, runtime, "labels", project, model, None, idempotency_key)
+    return await take_in(request, "labels", project, model, None, idempotency_key)
 
 
 async def take_in(
     request: Request,
-    runtime: Runtime,
     resource: Resource,
     project: str,
     model: str,
@@ -148,42 +142,16 @@ async def take_in(
     key: str | None,
 ) -> Response:
     """Read a body, have it checked in a thread, and answer once it is durable."""
+    runtime: Runtime = request.app.state.runtime
     try:
-        received, receipt = await _taken_in(
-            request, runtime, resource, project, model, version, key
-        )
+        if key == "":
+            raise BadInput("the Idempotency-Key is empty; send one, or leave the header out")
+        with runtime.intake.admit() as take:
+            body = await read_body(request, runtime.settings.max_body, take)
+            kind, encoding = (request.headers.get(name) for name in _ABOUT_BODY)
+            post = Post(project, model, resource, body, kind, encoding, version, key)
+            account = await runtime.gathering.take(post)
     except TidegaugeError as error:
         runtime.counters.refused.labels(error.code).inc()
         raise
-    if not receipt.replayed:
-        runtime.count(project, model, resource, received)
-    answer = receipt.answer if receipt.replayed else received.answer
-    return Response(answer, 202, media_type="application/json")
-
-
-async def _taken_in(
-    request: Request,
-    runtime: Runtime,
-    resource: Resource,
-    project: str,
-    model: str,
-    version: str | None,
-    key: str | None,
-) -> tuple[Received, Receipt]:
-    if key == "":
-        raise BadInput("the Idempotency-Key is empty; send one, or leave the header out")
-    with runtime.intake.admit() as take:
-        headers = request.headers
-        post = Post(
-            project,
-            model,
-            resource,
-            await read_body(request, runtime.settings.max_body, take),
-            headers.get("content-type"),
-            headers.get("content-encoding"),
-            version,
-            key,
-        )
-        loop = asyncio.get_running_loop()
-        received = await loop.run_in_executor(runtime.workers, receive, runtime, post)
-        return received, await asyncio.wrap_future(received.future)
+    return Response(account.answer, 202, media_type="application/json")

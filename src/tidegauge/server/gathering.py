@@ -1,0 +1,167 @@
+"""Requests with records on their way through the event loop: small ones of a kind go together.
+
+While a worker is busy with a request of a lane, what else comes on that lane gathers, and is worked
+on together next. A request that finds its lane free never waits for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tidegauge.errors import Overloaded
+from tidegauge.lake.answers import Released
+from tidegauge.server.posts import Account, Lane, Post
+from tidegauge.server.receiving import Outcome, receive
+
+if TYPE_CHECKING:
+    from tidegauge.server.runtime import Runtime
+
+#: How many requests are worked on together at most, and how many bytes of bodies.
+MOST_POSTS = 256
+MOST_BYTES = 512 << 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ticket:
+    """A request that waits; its future gives its account, or the error that it is told."""
+
+    post: Post
+    future: asyncio.Future[Account | BaseException]
+
+    def settle(self, result: Account | BaseException) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+
+class Gathering:
+    """Has requests worked on in threads, and tells each what became of it.
+
+    Belongs to the event loop that calls it.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        #: Lanes on which a worker is busy, with what has gathered there.
+        self._lanes: dict[Lane, deque[_Ticket]] = {}
+
+    async def take(self, post: Post) -> Account:
+        """Have a request checked and stored; returns once that is durable.
+
+        Raises
+        ------
+        TidegaugeError
+            If the request as a whole cannot be used, or not now.
+        """
+        ticket = _Ticket(post, asyncio.get_running_loop().create_future())
+        self._admit(ticket)
+        result = await ticket.future
+        if isinstance(result, BaseException):
+            # One error may be that of many requests: each raises it from here.
+            raise result.with_traceback(None)
+        return result
+
+    def _admit(self, ticket: _Ticket) -> None:
+        post = ticket.post
+        if not post.is_small:
+            self._work([ticket], None)
+        elif (gathered := self._lanes.get(post.lane)) is not None:
+            gathered.append(ticket)
+        else:
+            self._lanes[post.lane] = deque()
+            self._work([ticket], post.lane)
+
+    def _work(self, tickets: Sequence[_Ticket], lane: Lane | None) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            done = self._runtime.workers.submit(self._receive, loop, tickets)
+        except RuntimeError:  # The workers have ended.
+            self._worked(tickets, lane, _stopping())
+            return
+        done.add_done_callback(partial(_call, loop, self._worked, tickets, lane))
+
+    def _receive(self, loop: asyncio.AbstractEventLoop, tickets: Sequence[_Ticket]) -> None:
+        """Work on requests; runs in a worker."""
+        for outcome in receive(self._runtime, [ticket.post for ticket in tickets]):
+            outcome.future.add_done_callback(partial(_call, loop, self._settle, tickets, outcome))
+
+    def _worked(self, tickets: Sequence[_Ticket], lane: Lane | None, done: Future[None]) -> None:
+        """Go on with what has gathered meanwhile."""
+        error = _stopping().exception() if done.cancelled() else done.exception()
+        if error is not None:
+            for ticket in tickets:
+                ticket.settle(error)
+        if lane is None:
+            return
+        gathered = self._lanes[lane]
+        if gathered:
+            self._work(_some(gathered), lane)
+        else:
+            del self._lanes[lane]
+
+    def _settle(self, tickets: Sequence[_Ticket], outcome: Outcome, future: Future[Any]) -> None:
+        """Tell requests what became of them."""
+        some = [tickets[place] for place in outcome.places]
+        error = future.exception()
+        if isinstance(error, Released):
+            for ticket in some:
+                self._admit(ticket)
+        elif error is not None:
+            for ticket in some:
+                ticket.settle(error)
+        elif not outcome.accounts:
+            for ticket in some:
+                ticket.settle(Account(future.result()))
+        else:
+            self._count(some[0].post, outcome.accounts)
+            for ticket, account in zip(some, outcome.accounts, strict=True):
+                ticket.settle(account)
+
+    def _count(self, post: Post, accounts: Iterable[Account]) -> None:
+        accepted = repeated = quarantined = 0
+        for account in accounts:
+            accepted += account.accepted
+            repeated += account.repeated
+            quarantined += account.quarantined
+        self._runtime.counters.count(
+            post.project,
+            post.model,
+            post.resource,
+            accepted=accepted,
+            repeated=repeated,
+            quarantined=quarantined,
+        )
+
+
+def _call(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
+    """Call something in the loop's thread, unless the loop has ended: then nobody waits."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(*call)
+
+
+def _some(gathered: deque[_Ticket]) -> list[_Ticket]:
+    """Take from a lane what is worked on next."""
+    taken = [gathered.popleft()]
+    size = len(taken[0].post.body)
+    while gathered and len(taken) < MOST_POSTS:
+        size += len(gathered[0].post.body)
+        if size > MOST_BYTES:
+            break
+        taken.append(gathered.popleft())
+    return taken
+
+
+def _stopping() -> Future[None]:
+    failed: Future[None] = Future()
+    failed.set_exception(Overloaded("the server is stopping; send again in a moment"))
+    return failed
