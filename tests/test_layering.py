@@ -18,6 +18,7 @@ ORDER = [
     "alert",
     "monitor",
     "explain",
+    "keeping",
     "ingest",
     "catalog",
     "engine",

@@ -109,8 +109,7 @@ class Database:
             yield session
 
     def _migrate(self) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        config = migrations()
         with self._outage.noticed(), self._writing.begin() as connection:
             if connection.dialect.name == "postgresql":
                 for name in _PATIENCE:
@@ -126,6 +125,18 @@ class Database:
                     "made by a newer Tidegauge, use that one",
                     code="newer_catalog",
                 ) from error
+
+
+def open_engine(url: str | Path) -> Engine:
+    """Return the way to a catalog as it is: nothing is brought up to date."""
+    return _engine(_database_url(url))
+
+
+def migrations() -> Config:
+    """Return Alembic's configuration with the steps from one version of the tables to the next."""
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 class _Outage:

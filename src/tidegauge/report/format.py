@@ -188,6 +188,22 @@ def plural(amount: int, one: str, many: str | None = None) -> str:
     return f"{count(amount)} {one if amount == 1 else many or one + 's'}"
 
 
+def size(amount: int) -> str:
+    """Write an amount of bytes.
+
+    Examples
+    --------
+    >>> size(512), size(1536), size(5 << 30)
+    ('512 bytes', '1.5 KiB', '5 GiB')
+    """
+    value, unit = float(amount), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{number(value)} {unit}"
+
+
 def day(moment: datetime) -> str:
     """Write a date.
 
