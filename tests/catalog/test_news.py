@@ -41,6 +41,8 @@ def test_news_are_there_until_somebody_is_done_with_them(catalog: Catalog) -> No
     ]
     assert (found[0].first_event, found[0].last_event) == (NOW, NOW + DAY)
     assert [n.id for n in catalog.news.read(limit=2)] == [found[0].id, found[1].id]
+    others = catalog.news.read(but_not=[("default", "a"), ("x", "b")])
+    assert [n.model for n in others] == ["b", "c"]
     catalog.news.done([])
     catalog.news.done([n.id for n in found[:2]])
     catalog.news.done([n.id for n in found[:2]])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tidegauge.engine.lake import LakeEngine
 from tidegauge.errors import BadInput, NotFound
+from tidegauge.lake.arrivals import Arrival
 from tidegauge.lake.entries import Entry, EntryKind, JournalRequest
 from tidegauge.lake.flusher import Flusher
 from tidegauge.lake.journal import Journal
@@ -325,11 +326,14 @@ def test_windows_touched_by_what_arrived_later_are_told(
     post(journal, "records", rows.records(["a", "b", "c"], [1, 30, 200]))
     post(journal, "labels", rows.labels({"c": True}, 210, 200))
     flusher.flush_now()
-    since = journal.last_offset
+    since, journal_id = journal.last_offset, journal.id
     post(journal, "records", rows.records(["d"], 49))
     post(journal, "labels", rows.labels({"a": True}, 60, 1))
     post(journal, "labels", rows.labels({"b": True, "unknown": True}, 300))
     flusher.flush_now()
+
+    def after(offset: int) -> list[Arrival]:
+        return [Arrival(journal_id, offset + 1)]
 
     def floor(*hours: float) -> list[datetime]:
         import numpy as np
@@ -338,12 +342,17 @@ def test_windows_touched_by_what_arrived_later_are_told(
         return [to_datetime(m) for m in np.unique(window_floor(micros, width))]
 
     def labelled(offset: int) -> list[datetime]:
-        return engine.labelled_windows("p", "m", rows.schema, offset, width)
+        return engine.labelled_windows("p", "m", rows.schema, after(offset), width)
 
     assert labelled(since) == floor(1, 30)
     assert labelled(0) == floor(1, 30, 200)
     assert labelled(journal.last_offset) == []
-    assert engine.recorded_windows("p", "m", rows.schema, since, width) == floor(49)
+    assert engine.recorded_windows("p", "m", rows.schema, after(since), width) == floor(49)
+    other = [Arrival("another journal", since + 1, since + 9)]
+    assert engine.recorded_windows("p", "m", rows.schema, other, width) == []
+    assert engine.labelled_windows("p", "m", rows.schema, other, width) == []
+    ends = {"first": rows.at(49).date(), "last": rows.at(49).date()}
+    assert engine.recorded_windows("p", "m", rows.schema, after(0), width, **ends) == floor(49)
 
 
 def test_windows_are_read_while_others_read_and_rows_arrive(

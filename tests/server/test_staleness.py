@@ -177,11 +177,22 @@ class Small:
         """Store rows as the flusher does, with an offset of the journal, and say so."""
         offset = next(self.offsets)
         batch = pa.array([offset] * len(rows), pa.int64())
-        table = stamped(rows, kind, datetime.now(UTC), timestamp="timestamp", batch=batch)
+        table = stamped(rows, kind, datetime.now(UTC), journal="j", batch=batch)
         self.runtime.lake.append("default", "small", kind, table)
         times = rows["timestamp"].to_pylist() if kind == "records" else [None]
-        news = Flushed("default", "small", 0, 0, 0, times[0], times[-1], offset)
-        self.scheduler.notice([news])
+        records, labels = (len(rows) if kind == name else 0 for name in ("records", "labels"))
+        news = Flushed(
+            "default",
+            "small",
+            records=records,
+            labels=labels,
+            first_event=times[0],
+            last_event=times[-1],
+            first_offset=offset,
+            last_offset=offset,
+            journal="j",
+        )
+        self.runtime.catalog.news.add([news])
 
     def look(self) -> None:
         """Have the scheduler look, a minute after it did last."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, tuple_
 
 from tidegauge.catalog.database import Database
 from tidegauge.catalog.tables import News
@@ -51,10 +51,20 @@ class NewsBoard:
         with self._database.writing() as session:
             session.execute(insert(News), rows)
 
-    def read(self, limit: int = MOST) -> list[News]:
-        """Return the oldest news that nobody is done with."""
+    def read(self, limit: int = MOST, *, but_not: Collection[tuple[str, str]] = ()) -> list[News]:
+        """Return the oldest news that nobody is done with.
+
+        Parameters
+        ----------
+        limit : int
+        but_not : collection of (project, model)
+            Models whose news are left out.
+        """
+        statement = select(News).order_by(News.id).limit(limit)
+        if but_not:
+            statement = statement.where(tuple_(News.project, News.model).not_in(list(but_not)))
         with self._database.reading() as session:
-            return list(session.scalars(select(News).order_by(News.id).limit(limit)))
+            return list(session.scalars(statement))
 
     def done(self, ids: Collection[int]) -> None:
         """Forget news, once all they ask for is done and stored."""

@@ -186,6 +186,15 @@ class Models:
             model = by_id(session, model_id)
             model.progress = {**model.progress, **progress}
 
+    def note_all(self, progress: Mapping[int, Mapping[str, Any]]) -> None:
+        """Remember how far the scheduler has come with some models, in one transaction."""
+        if not progress:
+            return
+        with self._database.writing() as session:
+            for model_id in sorted(progress):
+                model = by_id(session, model_id)
+                model.progress = {**model.progress, **progress[model_id]}
+
     def save_schema(
         self,
         model_id: int,
@@ -222,6 +231,10 @@ class Models:
                     code="schema_moved",
                 )
             if model.schema != schema:
+                # Values of what was not known before may have been set aside until now.
+                later = set(schema.names).difference(model.schema.names)
+                aside = later.union(model.settings.get("aside", ()))
+                model.settings = {**model.settings, "aside": sorted(aside)}
                 model.schema = schema
                 model.schema_number += 1
                 model.task = schema.task.value if schema.task is not None else None

@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from tidegauge.errors import BadInput, NotFound
+from tidegauge.lake.arrivals import Arrival, came_with
 from tidegauge.lake.columns import BATCH, EXTRA, INGESTED_AT, ROW
 from tidegauge.lake.points import PointReader
 from tidegauge.lake.scan import (
@@ -56,6 +57,9 @@ class LakeEngine:
         records' event time or arrival.
     cache_bytes : int
         Memory for stored results that are read again and again.
+    aside : callable, optional
+        Tells of a project and model the columns whose values may stand in ``_extra``, because
+        they came before the column was known.
 
     Examples
     --------
@@ -90,8 +94,10 @@ class LakeEngine:
         memory_limit: str | None = None,
         label_horizon: timedelta = LABEL_HORIZON,
         cache_bytes: int = 256 << 20,
+        aside: Callable[[str, str], frozenset[str]] | None = None,
     ) -> None:
         self.lake = lake
+        self._aside = aside or (lambda project, model: frozenset())
         self.label_horizon = label_horizon
         self._database = duckdb.connect(":memory:")
         self._database.execute("SET GLOBAL TimeZone = 'UTC'")
@@ -104,6 +110,10 @@ class LakeEngine:
     def close(self) -> None:
         """Let go of the database that queries run in."""
         self._database.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of the caller's own to the database that queries run in."""
+        return self._database.cursor()
 
     def versions(
         self, project: str, model: str, schema: Schema, start: datetime, end: datetime
@@ -198,7 +208,8 @@ class LakeEngine:
             When there is no such record.
         """
         with closing(self._database.cursor()) as cursor:
-            scan = scan_records(cursor, self.lake.files(project, model, "records"), schema)
+            files = self.lake.files(project, model, "records")
+            scan = scan_records(cursor, files, schema, self._aside(project, model))
             if scan is not None and scan.key is not None:
                 scan = scan.having(f"{scan.key} = $id", id=prediction_id)
                 found = self._objects(cursor, scan, project, model, schema, COMMITTED, 1)
@@ -279,25 +290,49 @@ class LakeEngine:
         return None if low is None else (to_datetime(low), to_datetime(high))
 
     def recorded_windows(
-        self, project: str, model: str, schema: Schema, since_batch: int, width: timedelta
+        self,
+        project: str,
+        model: str,
+        schema: Schema,
+        arrivals: Sequence[Arrival],
+        width: timedelta,
+        *,
+        first: date | None = None,
+        last: date | None = None,
     ) -> list[datetime]:
-        """Return the starts of the windows whose records arrived after a journal offset."""
-        files = self.lake.files(project, model, "records", where=f"{BATCH} > {int(since_batch)}")
+        """Return the starts of the windows of records that came with some arrivals.
+
+        Parameters
+        ----------
+        first, last : date, optional
+            Between which their events lie, where that is known.
+        """
+        if not arrivals:
+            return []
+        fresh = came_with(arrivals, self.lake.columns(project, model, "records").names)
+        files = self.lake.files(project, model, "records", first, last, where=fresh)
         with closing(self._database.cursor()) as cursor:
             scan = scan_records(cursor, files, schema)
             if scan is None:
                 return []
-            scan = scan.having(f"{BATCH} > $since", since=since_batch)
+            scan = scan.having(fresh)
             return [to_datetime(start) for start in sorted(_windows(cursor, scan, width))]
 
     def labelled_windows(
-        self, project: str, model: str, schema: Schema, since_batch: int, width: timedelta
+        self,
+        project: str,
+        model: str,
+        schema: Schema,
+        arrivals: Sequence[Arrival],
+        width: timedelta,
     ) -> list[datetime]:
-        """Return the starts of the windows whose labels arrived after a journal offset.
+        """Return the starts of the windows of labels that came with some arrivals.
 
         Where a label has no timestamp, its record is looked for.
         """
-        fresh = f"{BATCH} > {int(since_batch)}"
+        if not arrivals:
+            return []
+        fresh = f"({came_with(arrivals, self.lake.columns(project, model, 'labels').names)})"
         files = self.lake.files(project, model, "labels", where=fresh)
         if not files:
             return []
@@ -369,7 +404,7 @@ class LakeEngine:
         """Return the scan of an interval's records; None where no file can hold one."""
         first = start.astimezone(UTC).date()
         files = self.lake.files(project, model, "records", first, last_date(end))
-        scan = scan_records(cursor, files, schema)
+        scan = scan_records(cursor, files, schema, self._aside(project, model))
         return None if scan is None else scan.between(start, end)
 
     def _objects(

@@ -1,32 +1,29 @@
 """Models and baselines as the server knows them: the catalog's rows, kept in memory.
 
-One process holds a data folder, and all changes go through it; so what is in memory is true.
+Several servers may change the catalog. Each change raises its revision; a server asks for that
+about once a second and reads again what changed. Until then it goes by what it knew.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from tidegauge.catalog import Catalog
 from tidegauge.catalog.tables import Baseline as BaselineRow
-from tidegauge.errors import Conflict, NotFound, SchemaError
-from tidegauge.ingest import label_column
+from tidegauge.errors import NotFound, SchemaError
 from tidegauge.lake.columns import EXTRA, VERSION, refuse_unstorable
-from tidegauge.lake.names import TableKind, folder_name
-from tidegauge.lake.tables import Lake
+from tidegauge.lake.names import folder_name
+from tidegauge.lake.store import Store
 from tidegauge.monitor.document import policies_from_json, policies_to_json
 from tidegauge.monitor.policy import Policies
 from tidegauge.profile import Baseline
-from tidegauge.schema import Schema, arrow_schema, arrow_type
+from tidegauge.schema import Schema, arrow_schema
 from tidegauge.server.settings import Settings
 
 #: Active baselines kept in memory; each is some megabytes.
@@ -48,6 +45,12 @@ class Model:
     created_at : datetime
     policies : Policies
         Its budget of false alarms and its monitors.
+    schema_number : int
+        How many schemas it has had.
+    revision : int
+        The catalog's revision of its last change.
+    aside : frozenset of str
+        Columns that came to be known later than the model; values of before are in ``_extra``.
     """
 
     id: int
@@ -60,6 +63,9 @@ class Model:
     restate_interval: timedelta
     created_at: datetime
     policies: Policies = field(default_factory=Policies)
+    schema_number: int = field(default=1, compare=False)
+    revision: int = field(default=0, compare=False)
+    aside: frozenset[str] = field(default=frozenset(), compare=False)
 
     @classmethod
     def of(cls, project: str, row: Any) -> Model:
@@ -75,17 +81,22 @@ class Model:
             row.restate_interval,
             row.created_at,
             policies_from_json(row.monitors, trusted=True),
+            row.schema_number,
+            row.revision,
+            frozenset(row.settings.get("aside", ())),
         )
 
 
 class Models:
-    """The models of all projects, each read from the catalog once."""
+    """The models of all projects, each read from the catalog once after every change."""
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
         self._settings = settings
         self._held: dict[tuple[str, str], Model] = {}
-        self._listed = False
+        #: What was changed up to this revision is held; -1 before anything was read.
+        self._revision = -1
+        self._guard = threading.Lock()
 
     def find(self, project: str, name: str) -> Model | None:
         """Return a model, or None.
@@ -104,17 +115,22 @@ class Models:
 
     def list(self, project: str | None) -> list[Model]:
         """Return the models of a project, or of all, by name."""
-        if not self._listed:
-            for owner, row in self._catalog.models.all():
-                self._hold(owner.name, row)
-            self._listed = True
+        if self._revision < 0:
+            self.refresh()
         held = sorted(self._held.copy().items(), key=lambda item: item[0])
         return [model for (owner, _), model in held if project is None or owner == project]
 
-    def forget(self) -> None:
-        """Read all from the catalog again."""
-        self._listed = False
-        self._held = {}
+    def refresh(self) -> Collection[int]:
+        """Read what was changed since the last look, by whomever; return the models' ids."""
+        revision = self._catalog.revision.current()
+        if revision == self._revision:
+            return ()
+        if revision < self._revision:  # The catalog was put back from an older copy.
+            self._held, self._revision = {}, -1
+        rows = self._catalog.models.all(changed_since=self._revision)
+        changed = [self._hold(owner.name, row).id for owner, row in rows]
+        self._revision = revision
+        return changed
 
     def hint(self, project: str, name: str) -> str:
         """Return ``" (did you mean …?)"``, or ``""``."""
@@ -137,14 +153,15 @@ class Models:
         )
         return self._hold(project, row)
 
-    def put_schema(self, lake: Lake, project: str, name: str, schema: Schema, actor: str) -> Model:
-        """Give a model a schema, if its stored records allow it."""
+    def put_schema(
+        self, project: str, name: str, schema: Schema, actor: str, reason: str = ""
+    ) -> Model:
+        """Give a model a schema; what is stored of it has the schema's types already."""
         known = self.find(project, name)
         if known is None:
             return self.create(project, name, schema)
         require_storable(schema)
-        require_stored_types(lake, known, schema)
-        row = self._catalog.models.save_schema(known.id, schema, actor=actor)
+        row = self._catalog.models.save_schema(known.id, schema, actor=actor, reason=reason)
         return self._hold(project, row)
 
     def put_policies(self, known: Model, policies: Policies, actor: str) -> Model:
@@ -156,7 +173,11 @@ class Models:
 
     def _hold(self, project: str, row: Any) -> Model:
         model = Model.of(project, row)
-        self._held[project, model.name] = model
+        with self._guard:
+            held = self._held.get((project, model.name))
+            if held is not None and held.revision > model.revision:
+                return held  # Read earlier, but held later.
+            self._held[project, model.name] = model
         return model
 
 
@@ -166,14 +187,16 @@ class Baselines:
     Parameters
     ----------
     catalog : Catalog
-    root : Path
-        Of the lake.
+    store : Store
+        The lake's files by path.
     """
 
-    def __init__(self, catalog: Catalog, root: Path) -> None:
+    def __init__(self, catalog: Catalog, store: Store) -> None:
         self._catalog = catalog
-        self._root = root
+        self._store = store
         self._held: OrderedDict[int, Baseline | None] = OrderedDict()
+        #: How often others' changes were asked for: what was read before one is not held after it.
+        self._changes = 0
         self._guard = threading.Lock()
 
     def active(self, model: Model) -> Baseline | None:
@@ -182,44 +205,72 @@ class Baselines:
             if model.id in self._held:
                 self._held.move_to_end(model.id)
                 return self._held[model.id]
-            row = self._catalog.baselines.active(model.id)
-            found = None if row is None else self._read(row)
-            self._hold(model, found)
-            return found
+            changes = self._changes
+        # Not while others wait: an object store may take its time.
+        row = self._catalog.baselines.active(model.id)
+        found = None if row is None else self._read(row)
+        with self._guard:
+            if model.id not in self._held and self._changes == changes:
+                self._hold(model, found)
+            return self._held.get(model.id, found)
 
     def list(self, model: Model) -> Sequence[BaselineRow]:
         """Return the entries of a model's baselines."""
         return self._catalog.baselines.all(model.id)
 
-    def put(self, model: Model, baseline: Baseline, *, source: str) -> BaselineRow:
-        """Store a baseline and make it active: the file first, then its entry."""
-        folder = Path(folder_name(model.project), folder_name(model.name), "baselines")
-        path = folder / f"{baseline.id}.arrow"
-        (self._root / folder).mkdir(parents=True, exist_ok=True)
-        half = self._root / folder / f".{baseline.id}.part"
-        half.write_bytes(baseline.to_bytes())
-        half.replace(self._root / path)
+    def refresh(self, models: Collection[int]) -> None:
+        """Forget the baselines of some models, as far as others are active by now."""
+        if not models:
+            return
+        with self._guard:
+            self._changes += 1
+            held = {one: self._held[one] for one in models if one in self._held}
+        for model_id, baseline in held.items():
+            row = self._catalog.baselines.active(model_id)
+            if (baseline.id if baseline else None) != (row.id if row else None):
+                with self._guard:
+                    self._held.pop(model_id, None)
+
+    def put(
+        self, model: Model, baseline: Baseline, *, source: str, first_under: Catalog | None = None
+    ) -> BaselineRow:
+        """Store a baseline and make it active: the file first, then its entry.
+
+        Parameters
+        ----------
+        first_under : Catalog, optional
+            The catalog as the scheduler writes it, for a baseline that is the first or none.
+
+        Raises
+        ------
+        Conflict
+            If it was to be the first, and there is one already.
+        """
+        folder = f"{folder_name(model.project)}/{folder_name(model.name)}/baselines"
+        path = f"{folder}/{baseline.id}.arrow"
+        self._store.write(path, baseline.to_bytes())
         start, end = baseline.profile.event_times
         with self._guard:
-            row = self._catalog.baselines.add(
+            row = (first_under or self._catalog).baselines.add(
                 model.id,
                 baseline_id=baseline.id,
                 source=source,
                 start=start,
                 end=end,
                 n_records=int(baseline.profile.rows[:, 0].sum()),
-                profile_path=path.as_posix(),
+                profile_path=path,
+                only_first=first_under is not None,
             )
             self._hold(model, baseline)
         return row
 
     def _read(self, row: BaselineRow) -> Baseline:
-        path = self._root / row.profile_path
         try:
-            return Baseline.from_bytes(path.read_bytes())
+            return Baseline.from_bytes(self._store.read(row.profile_path))
         except FileNotFoundError:
             raise NotFound(
-                f"the profile of baseline {row.id} is not at {path}; set the baseline again",
+                f"the profile of baseline {row.id} is not in the lake, at {row.profile_path}; set "
+                "the baseline again",
                 code="missing_baseline",
             ) from None
 
@@ -244,49 +295,3 @@ def require_storable(schema: Schema) -> None:
                 code="reserved_column",
             )
     refuse_unstorable(arrow_schema(schema))
-
-
-def require_stored_types(lake: Lake, model: Model, schema: Schema) -> None:
-    """Refuse a schema that gives a stored column another type.
-
-    Raises
-    ------
-    Conflict
-        With the code ``type_changed``.
-    """
-    label = label_column(schema)
-    wanted: dict[TableKind, dict[str, pa.DataType]] = {
-        "records": {column.name: arrow_type(column) for column in schema},
-        "labels": {"label": arrow_type(label)},
-    }
-    for kind, columns in wanted.items():
-        stored = lake.columns(model.project, model.name, kind)
-        names = {name.lower(): name for name in stored.names}
-        for name, type_ in columns.items():
-            same = names.get(name.lower())
-            if same is None:
-                continue
-            if same != name:
-                raise Conflict(
-                    f"column {name!r}: records are stored with a column {same!r}, whose name "
-                    "differs in case only; keep that name",
-                    code="duplicate_column",
-                )
-            held = stored.field(name).type
-            if held != type_ and not _alike(held, type_):
-                raise Conflict(
-                    f"column {name!r} is stored as {held} and would become {type_}; keep its "
-                    "type, or log to another model",
-                    code="type_changed",
-                )
-
-
-def _alike(held: pa.DataType, wanted: pa.DataType) -> bool:
-    """Tell whether two types are one to the lake, whose texts and lists may be of a large kind."""
-    kinds: tuple[Any, ...] = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    if any(is_kind(held) for is_kind in kinds) and any(is_kind(wanted) for is_kind in kinds):
-        return True
-    if pa.types.is_timestamp(held) and pa.types.is_timestamp(wanted):
-        return True
-    lists = (pa.types.is_list(held) or pa.types.is_large_list(held)) and pa.types.is_list(wanted)
-    return bool(lists)

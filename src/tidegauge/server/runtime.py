@@ -13,27 +13,32 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, TypeVar
 
-from tidegauge.catalog import Catalog
+from tidegauge.catalog import Catalog, Claim
+from tidegauge.catalog.new_fields import Counted
 from tidegauge.catalog.tables import Baseline as BaselineRow
 from tidegauge.engine.lake import LakeEngine
-from tidegauge.errors import BadInput, NotFound
+from tidegauge.errors import BadInput, NotFound, Unavailable
 from tidegauge.lake.entries import JournalRequest, Receipt
 from tidegauge.lake.flusher import Flushed
-from tidegauge.lake.journal import Journal
+from tidegauge.lake.journal import Commit, Journal
 from tidegauge.lake.tables import Lake
 from tidegauge.monitor.policy import Policies
 from tidegauge.profile import Baseline
 from tidegauge.schema import Schema
+from tidegauge.server import tracing
 from tidegauge.server.bodies import Intake
+from tidegauge.server.changing import prepare
 from tidegauge.server.exposition import Counters
 from tidegauge.server.facts import Facts
 from tidegauge.server.flushing import TimedFlusher
-from tidegauge.server.gathering import Gathering
 from tidegauge.server.known import Baselines, Model, Models
+from tidegauge.server.pulse import Pulse
+from tidegauge.server.receiving import Received, Resource
 from tidegauge.server.request_ids import carried
 from tidegauge.server.settings import Settings
 from tidegauge.server.sightings import Sightings
@@ -51,14 +56,25 @@ class Scheduler(Protocol):
     def alive(self) -> bool:
         """Whether its thread is there."""
 
+    @property
+    def leads(self) -> bool:
+        """Whether it does the work; else another server's does."""
+
+    @property
+    def paused(self) -> str | None:
+        """Why it cannot work at the moment, in words."""
+
     def start(self) -> None:
         """Begin to work in a thread of its own."""
 
     def stop(self) -> None:
         """End after what is being done."""
 
-    def notice(self, flushed: list[Flushed]) -> None:
-        """Take note of what came; called from the flusher's thread."""
+    def lag(self, model: Model) -> dict[str, int]:
+        """Return windows to close, restatements to make, and windows closed, of one model."""
+
+    def lags(self) -> dict[int, dict[str, int]]:
+        """Return the same of all models, by their ids."""
 
 
 class Runtime:
@@ -84,10 +100,13 @@ class Runtime:
         The server's own Prometheus metrics.
     intake : Intake
         Bounds what is being worked on; belongs to the event loop.
-    gathering : Gathering
-        Takes requests with records; belongs to the event loop.
     workers, heavy_workers : ThreadPoolExecutor
         For requests with records; for baselines and the like, one at a time.
+    claim : Claim
+        This server's to the work that one server at a time does; its ``term`` is None while another
+        one does it.
+    pulse : Pulse
+        Keeps the claim, and asks the catalog what other servers changed.
     scheduler : Scheduler or None
         Where that part is there.
 
@@ -95,6 +114,8 @@ class Runtime:
     ------
     Conflict
         When another process holds the data folder.
+    BadInput, Unavailable
+        When the lake cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -102,20 +123,27 @@ class Runtime:
         self.scratch = settings.data / "tmp"
         _make_folders(settings.data, self.scratch)
         self.journal = Journal(
-            settings.data / "journal.sqlite",
+            settings.data / "journal",
             max_queued_bytes=settings.max_queued,
             max_backlog_bytes=settings.max_backlog,
+            min_free_bytes=settings.min_free,
         )
         try:
             _empty(self.scratch)
-            self.catalog = Catalog(settings.catalog_url)
+            self.lake = _reached_lake(settings)
+            try:
+                self.catalog = Catalog(settings.catalog_url)
+            except BaseException:
+                self.lake.close()
+                raise
         except BaseException:
             self.journal.close()
             raise
-        self.lake = Lake(settings.data / "lake")
-        self.engine = LakeEngine(self.lake, label_horizon=settings.label_horizon)
+        self.engine = LakeEngine(
+            self.lake, label_horizon=settings.label_horizon, aside=self._aside
+        )
         self._models = Models(self.catalog, settings)
-        self._baselines = Baselines(self.catalog, settings.data / "lake")
+        self._baselines = Baselines(self.catalog, self.lake.store)
         self.facts = Facts(self.lake, self.engine)
         self.sightings = Sightings(self.catalog)
         gauges = import_module("tidegauge.server.gauges").ModelGauges(self)
@@ -131,13 +159,16 @@ class Runtime:
         self.intake = Intake(settings.max_requests, settings.max_request_bytes)
         cores = os.cpu_count() or 2
         self.workers = ThreadPoolExecutor(max(2, min(cores, 8)), "ingest")
-        self.gathering = Gathering(self)
         self.heavy_workers = ThreadPoolExecutor(1, "baseline")
         self.creating = threading.RLock()
+        self.replaying = threading.Lock()
+        #: By model: what was counted of fields that its schema does not know (``newcomers.py``).
+        self.new_fields: dict[int, tuple[int | None, float, Counted]] = {}
+        # Whoever opens this data folder again is known to come back after this process has ended.
+        self.claim = Claim(self.catalog.leases, "scheduler", self.journal.id)
+        self.pulse = Pulse([self.refresh, self.claim.attend])
         self.scheduler: Scheduler | None = _scheduler(self)
         self._listeners: list[Callable[[list[Flushed]], None]] = []
-        if self.scheduler is not None:
-            self._listeners.append(self.scheduler.notice)
         self._waiting: Counter[tuple[str, str]] = Counter()
         self._waiting_guard = threading.Lock()
         self._running = False
@@ -148,6 +179,8 @@ class Runtime:
         if self._running:
             return
         self._running = True
+        self.refresh()
+        self.pulse.start()
         self.flusher.start()
         if self.scheduler is not None:
             self.scheduler.start()
@@ -161,6 +194,9 @@ class Runtime:
         self.heavy_workers.shutdown(wait=True, cancel_futures=True)
         if self.scheduler is not None and self._running:
             self.scheduler.stop()
+        self.pulse.stop()
+        with suppress(Unavailable):
+            self.claim.release()
         try:
             self.flusher.stop()
         except Exception:
@@ -168,6 +204,7 @@ class Runtime:
         self._note_versions(everything=True)
         self.journal.close()
         self.engine.close()
+        self.lake.close()
         self.catalog.close()
 
     async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
@@ -202,27 +239,42 @@ class Runtime:
         """Return the models of a project, or of all, by name; from memory."""
         return self._models.list(project)
 
-    def reload_models(self) -> None:
-        """Forget what is known of models: somebody changed the catalog past the runtime."""
-        self._models.forget()
+    def refresh(self) -> None:
+        """Read what other servers changed in the catalog since the last look."""
+        self._baselines.refresh(self._models.refresh())
+
+    def _aside(self, project: str, model: str) -> frozenset[str]:
+        known = self._models.find(project, model)
+        return frozenset() if known is None else known.aside
 
     def create(self, project: str, model: str, schema: Schema) -> Model:
         """Return a model, made with this schema if it is not there."""
         with self.creating:
             return self._models.create(project, model, schema)
 
-    def put_schema(self, project: str, model: str, schema: Schema, actor: str = "api") -> Model:
+    def put_schema(
+        self, project: str, model: str, schema: Schema, actor: str = "api", reason: str = ""
+    ) -> Model:
         """Give a model a schema; it is made if it is not there.
+
+        Parameters
+        ----------
+        project, model : str
+        schema : Schema
+        actor, reason : str
+            Who changes it and why, for the schema's history.
 
         Raises
         ------
         Conflict
-            If records are stored that have another type in a column.
+            If records are stored that have another type in a column, which is not a narrower one.
         """
+        known = self._models.find(project, model)
+        if known is not None:
+            self.flusher.flush_now()
+            prepare(self, known, schema)
         with self.creating:
-            if self._models.find(project, model) is not None:
-                self.flusher.flush_now()
-            return self._models.put_schema(self.lake, project, model, schema, actor)
+            return self._models.put_schema(project, model, schema, actor, reason)
 
     def put_policies(
         self, project: str, model: str, policies: Policies, actor: str = "api"
@@ -246,22 +298,26 @@ class Runtime:
         """Return the catalog's entries of all of a model's baselines, the newest first."""
         return self._baselines.list(model)
 
-    def put_baseline(self, model: Model, baseline: Baseline, *, source: str) -> BaselineRow:
+    def put_baseline(
+        self, model: Model, baseline: Baseline, *, source: str, first_under: Catalog | None = None
+    ) -> BaselineRow:
         """Store a baseline and make it the model's active one.
 
         Parameters
         ----------
         source : str
             Where it comes from: ``upload``, ``records``, ``first_windows``.
+        first_under : Catalog, optional
+            The catalog as the scheduler writes it, for a baseline that is the first or none.
         """
-        return self._baselines.put(model, baseline, source=source)
+        row = self._baselines.put(model, baseline, source=source, first_under=first_under)
+        self.refresh()
+        return row
 
     # What comes in
 
     def append(self, request: JournalRequest) -> Future[Receipt]:
         """Hand a request to the journal; its rows count as waiting until they are in the lake.
-
-        Its keys have been claimed, and are the journal's from now on.
 
         Raises
         ------
@@ -272,22 +328,39 @@ class Runtime:
         rows = sum(entry.table.num_rows for entry in request.entries)
 
         def settle(future: Future[Receipt]) -> None:
-            if future.cancelled() or future.exception():
+            if future.cancelled() or future.exception() or future.result().replayed:
                 self._wait_for(model, -rows)
 
         # Counted before: the flusher may have moved them before anybody learns that they are there.
         self._wait_for(model, rows)
         try:
-            future = self.journal.append(request, claimed=True)
+            future = self.journal.append(request)
         except BaseException:
             self._wait_for(model, -rows)
             raise
         future.add_done_callback(settle)
         return future
 
+    def count(self, project: str, model: str, resource: Resource, received: Received) -> None:
+        """Count what a request brought."""
+        self.counters.count(
+            project,
+            model,
+            resource,
+            accepted=received.accepted,
+            repeated=received.repeated,
+            quarantined=received.quarantined,
+        )
+
     def on_flush(self, listener: Callable[[list[Flushed]], None]) -> None:
         """Have a function called after each flush with what it brought, in the flusher's thread."""
         self._listeners.append(listener)
+
+    def told_of(self, news: list[Flushed]) -> None:
+        """Hand on what came into the lake past the journal, as what a flush brought is."""
+        self.catalog.news.add(news)
+        for listener in self._listeners:
+            listener(news)
 
     def waiting(self, model: Model) -> int:
         """Return how many of a model's records and labels are not in the lake yet."""
@@ -303,14 +376,19 @@ class Runtime:
             ``records`` not in the lake yet; from the scheduler ``windows`` to close,
             ``restatements`` to make, and windows ``closed``.
         """
-        told = getattr(self.scheduler, "lag", None)
-        done: dict[str, int] = {"windows": 0, "restatements": 0, "closed": 0}
-        if told is not None:
-            done |= told(model)
-        return {**done, "records": self.waiting(model)}
+        # Rows first: what is flushed between the two is among the news then.
+        waiting = self.waiting(model)
+        done = {"windows": 0, "restatements": 0, "closed": 0}
+        if self.scheduler is not None:
+            done = self.scheduler.lag(model)
+        return {**done, "records": waiting}
+
+    def lags(self) -> dict[int, dict[str, int]]:
+        """Return what the scheduler has to do for every model, by the models' ids."""
+        return {} if self.scheduler is None else self.scheduler.lags()
 
     def _on_flush(self, flushed: list[Flushed]) -> None:
-        self._note_versions()
+        self.catalog.news.add(flushed)
         for listener in self._listeners:
             try:
                 listener(flushed)
@@ -323,12 +401,19 @@ class Runtime:
     def _note_versions(self, *, everything: bool = False) -> None:
         try:
             self.sightings.note(everything=everything)
+        except Unavailable:
+            pass  # Kept for the next time; the pulse has said that the catalog does not answer.
         except Exception:
             _log.exception("versions could not be noted in the catalog")
 
     def _wait_for(self, model: tuple[str, str], rows: int) -> None:
         with self._waiting_guard:
             self._waiting[model] = max(0, self._waiting[model] + rows)
+
+    def _on_commit(self, commit: Commit) -> None:
+        seconds, requests, size = commit.seconds, commit.requests, commit.bytes
+        self.counters.committed(seconds, requests, size)
+        tracing.done("journal.commit", seconds, sampled=True, requests=requests, bytes=size)
 
     def _on_flush_time(self, seconds: float, failures: int) -> None:
         self.counters.flush_seconds.observe(seconds)
@@ -341,6 +426,21 @@ def _scheduler(runtime: Runtime) -> Scheduler | None:
         return None
     made: Scheduler = import_module("tidegauge.server.scheduler").Scheduler(runtime)
     return made
+
+
+def _reached_lake(settings: Settings) -> Lake:
+    lake = Lake(
+        settings.lake_root,
+        settings.lake_options,
+        cache=settings.data / "cache",
+        cache_bytes=settings.cache_size,
+    )
+    try:
+        lake.check(writing=True)
+    except BaseException:
+        lake.close()
+        raise
+    return lake
 
 
 def _make_folders(*folders: Any) -> None:

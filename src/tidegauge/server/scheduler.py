@@ -1,23 +1,30 @@
-"""The scheduler: closes windows as event time passes, restates them, makes first baselines."""
+"""The scheduler: closes windows as event time passes, restates them, makes first baselines.
+
+Every server has one; the one whose server holds the lease works. It reads in the catalog's news
+what all servers brought to the lake, and is done with news only once all they ask for is stored:
+after a crash, or a takeover, they are worked on again. Whatever it writes to the catalog it writes
+under its term of the lease.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import replace
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tidegauge.lake.flusher import Flushed
-from tidegauge.lake.names import TableKind
-from tidegauge.lake.upkeep import compact, crowded_dates
+from tidegauge.catalog import Catalog, Term
+from tidegauge.catalog.news import MOST, Unread
+from tidegauge.errors import Conflict, LeaseLost, Unavailable
 from tidegauge.monitor.closing import Yardstick
 from tidegauge.profile import Baseline
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.known import Model
-from tidegauge.server.watching import ModelWatch, Progress, utc_now, window_start
+from tidegauge.server.news import Fresh, by_model, has_late
+from tidegauge.server.watching import ModelWatch, Progress, closable, utc_now, window_start
 
 if TYPE_CHECKING:
     from tidegauge.server.runtime import Runtime
@@ -28,8 +35,7 @@ _log = logging.getLogger(__name__)
 FIRST_WINDOWS = 14
 FIRST_RECORDS = 1_000
 _LOOKED_AT = 90
-
-_Key = tuple[str, str]
+_NOTHING = Fresh()
 
 
 class Scheduler:
@@ -38,29 +44,43 @@ class Scheduler:
     Parameters
     ----------
     runtime : Runtime
+
+    Attributes
+    ----------
+    paused : str or None
+        Why it cannot work at the moment, in words.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._news: dict[_Key, Flushed] = {}
-        self._guard = threading.Lock()
+        self.paused: str | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._term: Term | None = None
+        self._catalog: Catalog = runtime.catalog
         self._watches: dict[int, ModelWatch] = {}
         self._progress: dict[int, Progress] = {}
-        self._failures: dict[int, tuple[int, datetime]] = {}
+        #: What was done with nothing but their news noted, and may be stored together.
+        self._noted: dict[int, tuple[int, ...]] = {}
+        self._looked: dict[int, int] = {}
+        self._failures: dict[int, tuple[int, float]] = {}
         self._tried: dict[int, int] = {}
-
-    def start(self) -> None:
-        """Begin to work."""
-        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
-        self._thread.start()
 
     @property
     def alive(self) -> bool:
         """Whether the thread that closes windows is there."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this server's scheduler does the work; else another server's does."""
+        return self._runtime.claim.term is not None
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End after the model that is being worked on."""
@@ -69,108 +89,198 @@ class Scheduler:
         if self._thread is not None:
             self._thread.join()
 
-    def notice(self, flushed: list[Flushed]) -> None:
-        """Take note of what reached the lake."""
-        with self._guard:
-            for one in flushed:
-                key = one.project, one.model
-                held = self._news.get(key)
-                self._news[key] = one if held is None else held.merge(one)
-
     def lag(self, model: Model) -> dict[str, int]:
-        """Return windows to close, restatements to make, and windows closed, of one model."""
-        progress = self._progress.get(model.id)
-        watch = self._watches.get(model.id)
-        if progress is None or watch is None:
-            with self._guard:
-                waiting = int((model.project, model.name) in self._news)
-            return {"windows": waiting, "restatements": 0, "closed": 0}
-        with self._guard:
-            news = self._news.get((model.project, model.name))
-        ahead = progress if news is None else _with_news(progress, news)
-        closed = 0
-        if progress.first_event is not None and progress.closed_until is not None:
-            first = window_start(progress.first_event, model.window)
-            closed = max(0, (progress.closed_until - first) // model.window)
+        """Return windows to close, restatements to make, and windows closed, of one model.
+
+        It is the same whichever server is asked: what it needs is in the catalog.
+        """
+        # News first: what is read and done with between the two is part of the progress then.
+        catalog, key = self._runtime.catalog, (model.project, model.name)
+        unread = catalog.news.unread(*key).get(key)
+        progress = self._progress.get(model.id) if self._term is not None else None
+        if progress is None:
+            progress = Progress.load(catalog.models.get(*key).progress)
+        return _lag(model, unread, progress)
+
+    def lags(self) -> dict[int, dict[str, int]]:
+        """Return the lag of all models by their ids; that is two looks at the catalog."""
+        catalog = self._runtime.catalog
+        unread = catalog.news.unread()
+        stored = {row.id: row.progress for _, row in catalog.models.all()}
         return {
-            "windows": len(watch.closable(ahead, utc_now())),
-            "restatements": len(progress.due) + int(news is not None and news.labels > 0),
-            "closed": closed,
+            model.id: _lag(
+                model,
+                unread.get((model.project, model.name)),
+                Progress.load(stored[model.id]),
+            )
+            for model in self._runtime.models()
+            if model.id in stored
         }
 
     def _run(self) -> None:
         interval = self._runtime.settings.tick_interval.total_seconds()
-        first = True
         while not self._stop.is_set():
+            more = False
             try:
-                self.tick(everything=first)
-                first = False
-            except Exception:
+                with self._runtime.counters.round_seconds.time():
+                    more = self.tick()
+                self._resume()
+            except LeaseLost as error:
+                _log.warning("%s", error.message)
+            except Unavailable as error:
+                self._pause(error.message)
+            except Exception as error:
+                self._pause(f"its round failed: {error!r}")
                 _log.exception("the scheduler's round failed; it goes on")
-            self._wake.wait(interval)
-            self._wake.clear()
+            if not more:
+                self._wake.wait(interval)
+                self._wake.clear()
 
-    def tick(self, *, everything: bool = False) -> None:
-        """Look once at every model that has news, or something due.
+    def tick(self, *, everything: bool = False) -> bool:
+        """Do one round, if this server holds the lease: look at models with news or things due.
 
         Parameters
         ----------
         everything : bool
-            After a start: what came before may not have been noticed.
-        """
-        with self._guard:
-            news, self._news = self._news, {}
-        now = utc_now()
-        for model in self._runtime.models():
-            if self._stop.is_set():
-                return
-            fresh = news.get((model.project, model.name))
-            failed = self._failures.get(model.id)
-            if failed is not None and now < failed[1]:
-                if fresh is not None:
-                    self.notice([fresh])
-                continue
-            try:
-                self._look_at(model, fresh, now, everything=everything)
-                self._failures.pop(model.id, None)
-            except Exception:
-                count = failed[0] + 1 if failed else 1
-                wait = min(2**count, 60) * self._runtime.settings.tick_interval
-                self._failures[model.id] = (count, now + wait)
-                if fresh is not None:
-                    self.notice([fresh])
-                _log.exception("closing windows of %s/%s failed", model.project, model.name)
+            Look at every model, and at what was stored of it past the journals.
 
-    def _look_at(
-        self, model: Model, fresh: Flushed | None, now: datetime, *, everything: bool
-    ) -> None:
-        progress = self._progress_of(model, everything=everything)
-        if fresh is not None:
-            progress = self._progress[model.id] = _with_news(progress, fresh)
-        if progress.first_event is None:
+        Returns
+        -------
+        bool
+            Whether there are more news than one round takes.
+
+        Raises
+        ------
+        LeaseLost
+            When another server took over meanwhile; what was not stored yet, it does again.
+        Unavailable
+            When the catalog does not answer; the next round begins where this one did.
+        """
+        claim = self._runtime.claim
+        term = claim.term
+        if not self._runtime.pulse.alive:
+            self._runtime.pulse.beat()
+            term = claim.term
+        self._begin(term)
+        if term is None:
+            return False
+        try:
+            return self._round(everything=everything)
+        except LeaseLost:
+            claim.lost(term)
+            self._begin(None)
+            raise
+        except BaseException:
+            self._begin(None)
+            raise
+
+    def _begin(self, term: Term | None) -> None:
+        """Forget what is known of models whenever the term is another: others may know better."""
+        if term == self._term:
             return
+        self._term = None
+        self._watches, self._progress, self._looked = {}, {}, {}
+        self._noted, self._tried = {}, {}
+        if term is None:
+            return
+        self._catalog = self._runtime.catalog.under(term)
+        for _, row in self._catalog.models.all():
+            self._progress[row.id] = Progress.load(row.progress)
+        self._term = term
+
+    def _round(self, *, everything: bool) -> bool:
+        now, clock = utc_now(), time.monotonic()
+        models = self._runtime.models()
+        resting = {one for one, (_, until) in self._failures.items() if clock < until}
+        left = [(model.project, model.name) for model in models if model.id in resting]
+        news = self._catalog.news.read(but_not=left)
+        fresh = by_model(news)
+        for model in models:
+            if self._stop.is_set():
+                break
+            if model.id in resting:
+                continue
+            failed = self._failures.get(model.id)
+            key = model.project, model.name
+            try:
+                self._look_at(model, fresh.get(key, _NOTHING), now, everything=everything)
+                self._failures.pop(model.id, None)
+            except (LeaseLost, Unavailable):
+                raise
+            except Exception:
+                self._failed(model, failed[0] + 1 if failed else 1)
+        self._store_noted()
+        known = {(model.project, model.name) for model in models}
+        self._catalog.news.done([one for key in fresh.keys() - known for one in fresh[key].ids])
+        return len(news) == MOST
+
+    def _failed(self, model: Model, count: int) -> None:
+        """Try a model again later, from what is stored of it."""
+        wait = min(2**count, 60) * self._runtime.settings.tick_interval.total_seconds()
+        self._failures[model.id] = (count, time.monotonic() + wait)
+        self._progress.pop(model.id, None)
+        self._watches.pop(model.id, None)
+        self._looked.pop(model.id, None)
+        _log.exception(
+            "closing windows of %s/%s failed; trying again in %.0f s",
+            model.project,
+            model.name,
+            wait,
+        )
+
+    def _look_at(self, model: Model, fresh: Fresh, now: datetime, *, everything: bool) -> None:
+        progress = self._progress_of(model, everything=everything)
+        progress.widen(fresh.first_event, fresh.last_event)
+        worked = False
+        if progress.first_event is not None and (
+            everything
+            or fresh.ids
+            or self._looked.get(model.id) != model.revision
+            or closable(model, progress, now)
+            or progress.due_now(now, model.restate_interval)
+        ):
+            worked = self._work(model, progress, fresh, now, everything=everything)
+        self._looked[model.id] = model.revision
+        if fresh.ids:
+            self._noted[model.id] = fresh.ids
+        if worked:
+            self._store_noted(model.id)
+
+    def _work(
+        self, model: Model, progress: Progress, fresh: Fresh, now: datetime, *, everything: bool
+    ) -> bool:
+        """Close and restate what there is; return whether there was anything."""
         watch = self._watch(model, progress)
         if watch is None:
-            return
-        starts = watch.closable(progress, now)
+            return False
+        before = progress.closed_until
+        starts = closable(model, progress, now)
         watch.close(starts, progress, now)
-        if fresh is not None or everything:
-            watch.look_for_late(progress, fresh.last_offset if fresh else 0, now)
+        watch.look_for_late(progress, fresh, before, now)
         restated = watch.restate(progress, now)
         if starts or restated or everything:
             watch.finish(progress, now)
-            self._tidy(model)
+        return bool(starts or restated)
+
+    def _store_noted(self, *models: int) -> None:
+        """Store the progress of models whose news were worked on, then be done with these."""
+        chosen = [one for one in models or tuple(self._noted) if one in self._noted]
+        ids = [news for model_id in chosen for news in self._noted[model_id]]
+        self._catalog.models.note_all({one: self._progress[one].dump() for one in chosen})
+        self._catalog.news.done(ids)
+        for one in chosen:
+            del self._noted[one]
 
     def _progress_of(self, model: Model, *, everything: bool) -> Progress:
         held = self._progress.get(model.id)
         if held is None:
-            row = self._runtime.catalog.models.get(model.project, model.name)
+            row = self._catalog.models.get(model.project, model.name)
             held = self._progress[model.id] = Progress.load(row.progress)
-        if everything:
+        unknown = held.first_event is None and model.id not in self._looked
+        if everything or unknown:
             bounds = self._runtime.engine.time_bounds(model.project, model.name, model.schema)
             if bounds is not None:
-                held = _widened(held, *bounds)
-                self._progress[model.id] = held
+                held.widen(*bounds)
         return held
 
     def _watch(self, model: Model, progress: Progress) -> ModelWatch | None:
@@ -188,7 +298,7 @@ class Scheduler:
             yardstick = Yardstick(baseline, model.window, model.policies)
             if held is not None and held.yardstick.like(yardstick):
                 yardstick = held.yardstick
-            held = ModelWatch(self._runtime, model, yardstick)
+            held = ModelWatch(self._runtime, model, yardstick, self._catalog)
             self._watches[model.id] = held
         return held
 
@@ -209,24 +319,39 @@ class Scheduler:
             return None
         profile = made.baseline.profile.select(full[:FIRST_WINDOWS])
         baseline = Baseline(profile, made.baseline.created_at)
-        self._runtime.put_baseline(model, baseline, source="first_windows")
+        try:
+            self._runtime.put_baseline(
+                model, baseline, source="first_windows", first_under=self._catalog
+            )
+        except LeaseLost:
+            raise
+        except Conflict:
+            return None  # A person set one meanwhile; it is known in a moment.
         return baseline
 
-    def _tidy(self, model: Model) -> None:
-        """Put small files together where there have come to be many."""
-        kinds: tuple[TableKind, ...] = ("points", "profiles", "records", "labels")
-        for kind in kinds:
-            if crowded_dates(self._runtime.lake, model.project, model.name, kind):
-                compact(self._runtime.lake, model.project, model.name, kind)
+    def _pause(self, reason: str) -> None:
+        if self.paused is None:
+            _log.warning("the scheduler pauses: %s", reason)
+        self.paused = reason
+
+    def _resume(self) -> None:
+        if self.paused is not None:
+            _log.warning("the scheduler goes on")
+        self.paused = None
 
 
-def _widened(progress: Progress, first: datetime | None, last: datetime | None) -> Progress:
-    firsts = [t for t in (progress.first_event, first) if t is not None]
-    lasts = [t for t in (progress.last_event, last) if t is not None]
-    progress.first_event = min(firsts, default=None)
-    progress.last_event = max(lasts, default=None)
-    return progress
-
-
-def _with_news(progress: Progress, news: Flushed) -> Progress:
-    return _widened(replace(progress), news.first_event, news.last_event)
+def _lag(model: Model, unread: Unread | None, progress: Progress) -> dict[str, int]:
+    if not progress.baseline_id:
+        return {"windows": int(unread is not None), "restatements": 0, "closed": 0}
+    unread = unread or Unread()
+    ahead = Progress(progress.first_event, progress.last_event, progress.closed_until)
+    ahead.widen(unread.first_event, unread.last_event)
+    closed = 0
+    if ahead.first_event is not None and ahead.closed_until is not None:
+        first = window_start(ahead.first_event, model.window)
+        closed = max(0, (ahead.closed_until - first) // model.window)
+    return {
+        "windows": len(closable(model, ahead, utc_now())),
+        "restatements": len(progress.due) + int(has_late(unread, progress.closed_until)),
+        "closed": closed,
+    }

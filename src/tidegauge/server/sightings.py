@@ -64,10 +64,25 @@ class Sightings:
             }
             for model_id in due:
                 del self._gathered[model_id]
-        for model_id, held in due.items():
-            self._catalog.models.saw_versions(model_id, held)
+        while due:
+            model_id, held = next(iter(due.items()))
+            try:
+                self._catalog.models.saw_versions(model_id, held)
+            except BaseException:
+                self._put_back(due)
+                raise
+            del due[model_id]
             self._noted.setdefault(model_id, set()).update(held)
             self._noted_at[model_id] = now
+
+    def _put_back(self, due: dict[int, dict[str | None, _Times]]) -> None:
+        """Keep for the next time what could not be noted."""
+        with self._guard:
+            for model_id, seen in due.items():
+                held = self._gathered.setdefault(model_id, {})
+                for version, (first, last) in seen.items():
+                    before = held.get(version, (first, last))
+                    held[version] = min(before[0], first), max(before[1], last)
 
 
 def _seen(versions: Any, times: Any) -> list[tuple[str | None, _Times]]:

@@ -1,7 +1,9 @@
 """One model's windows: which can be closed, which must be computed again, and doing it.
 
-What is remembered of a model between two looks at it stands in the catalog, so a restarted server
-goes on where the last one ended.
+What is remembered of a model between two looks at it stands in the catalog, so another server, or
+the same one after a restart, goes on where the last one ended. What is written to the catalog is
+written under the scheduler's term; what is written to the lake is harmless twice, since of several
+results the one that was computed last counts.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from tidegauge.alert.incidents import IncidentKeeper, Watched
+from tidegauge.catalog import Catalog
 from tidegauge.catalog.windows import WindowRow
+from tidegauge.lake.arrivals import Arrival, merged
 from tidegauge.lake.points import append_points
 from tidegauge.lake.profiles import ProfileRow, get_profiles, put_profiles
 from tidegauge.lake.wildcard import ANY
@@ -38,6 +42,7 @@ from tidegauge.profile.profile import merge_profiles
 from tidegauge.server import tracing
 from tidegauge.server.ages import facts_of
 from tidegauge.server.known import Model
+from tidegauge.server.news import Fresh
 from tidegauge.server.past import stored_past
 
 if TYPE_CHECKING:
@@ -59,8 +64,6 @@ class Progress:
         Least and greatest event time that was committed.
     closed_until : datetime or None
         End of the newest closed window.
-    seen_offset : int
-        Journal offset up to which late labels and records were looked for.
     due : dict of datetime to datetime
         Windows to be computed again, and when.
     restated : dict of datetime to datetime
@@ -71,22 +74,52 @@ class Progress:
         The baseline that windows were closed with.
     newest_label : datetime or None
         Event time of the newest record with a label in any window so far.
+    judged_at : datetime or None
+        When windows were judged last, by the clock or a little after it.
+    unseen_after : int or None
+        Of a model that an older version watched, the offset up to which that looked for what came
+        late; until somebody has looked at what is newer.
     """
 
     first_event: datetime | None = None
     last_event: datetime | None = None
     closed_until: datetime | None = None
-    seen_offset: int = 0
     due: dict[datetime, datetime] = field(default_factory=dict)
     restated: dict[datetime, datetime] = field(default_factory=dict)
     unfinished: datetime | None = None
     baseline_id: str = ""
     newest_label: datetime | None = None
+    judged_at: datetime | None = None
+    unseen_after: int | None = None
 
     def begin_again(self) -> None:
         """Have every window closed anew, since there is another baseline."""
         self.closed_until = self.unfinished = None
         self.due, self.restated = {}, {}
+
+    def widen(self, first: datetime | None, last: datetime | None) -> None:
+        """Take note that records between two event times are there."""
+        firsts = [t for t in (self.first_event, first) if t is not None]
+        lasts = [t for t in (self.last_event, last) if t is not None]
+        self.first_event = min(firsts, default=None)
+        self.last_event = max(lasts, default=None)
+
+    def judging_at(self, now: datetime) -> datetime:
+        """Return the moment of a judgement: now, but always later than that of any before.
+
+        So what is judged again counts, even where a clock went back or another server's is behind.
+        """
+        if self.judged_at is not None and now <= self.judged_at:
+            now = self.judged_at + timedelta(microseconds=1)
+        self.judged_at = now
+        return now
+
+    def due_now(self, now: datetime, longest: timedelta) -> list[datetime]:
+        """Return the windows to be computed again now, in order.
+
+        None waits for longer than it can have been meant to, whatever became of the clock.
+        """
+        return sorted(start for start, at in self.due.items() if at <= now or at > now + longest)
 
     @classmethod
     def load(cls, stored: dict[str, Any]) -> Progress:
@@ -104,12 +137,13 @@ class Progress:
             time("first_event"),
             time("last_event"),
             time("closed_until"),
-            int(stored.get("seen_offset", 0)),
             times("due"),
             times("restated"),
             time("unfinished"),
             str(stored.get("baseline_id", "")),
             time("newest_label"),
+            time("judged_at"),
+            stored.get("seen_offset"),
         )
 
     def dump(self) -> dict[str, Any]:
@@ -122,12 +156,13 @@ class Progress:
             "first_event": text(self.first_event),
             "last_event": text(self.last_event),
             "closed_until": text(self.closed_until),
-            "seen_offset": self.seen_offset,
             "due": {k.isoformat(): v.isoformat() for k, v in self.due.items()},
             "restated": {k.isoformat(): v.isoformat() for k, v in self.restated.items()},
             "unfinished": text(self.unfinished),
             "baseline_id": self.baseline_id,
             "newest_label": text(self.newest_label),
+            "judged_at": text(self.judged_at),
+            "seen_offset": self.unseen_after,
         }
 
 
@@ -139,34 +174,20 @@ class ModelWatch:
     runtime : Runtime
     model : Model
     yardstick : Yardstick
+    catalog : Catalog
+        The catalog as it is written under the scheduler's term.
     """
 
-    def __init__(self, runtime: Runtime, model: Model, yardstick: Yardstick) -> None:
+    def __init__(
+        self, runtime: Runtime, model: Model, yardstick: Yardstick, catalog: Catalog
+    ) -> None:
         self.runtime = runtime
         self.model = model
         self.yardstick = yardstick
-        self._keeper = IncidentKeeper(runtime.catalog)
+        self.catalog = catalog
+        self._keeper = IncidentKeeper(catalog)
         #: By version: where its judged windows end, and the deviations of the newest of them.
         self._judged: dict[str | None, tuple[datetime, Deviations]] = {}
-
-    def closable(self, progress: Progress, now: datetime) -> list[datetime]:
-        """Return the starts of the windows that can be closed, in order.
-
-        A window closes once the greatest committed event time, less the lateness, has passed its
-        end. While a model is live, the clock closes windows too, so that silence is seen.
-        """
-        if progress.first_event is None or progress.last_event is None:
-            return []
-        model = self.model
-        passed = progress.last_event - model.lateness
-        if now - progress.last_event <= model.lateness + 2 * model.window:
-            passed = max(passed, now - model.lateness)
-        start = progress.closed_until or window_start(progress.first_event, model.window)
-        out = []
-        while start + model.window <= passed:
-            out.append(start)
-            start += model.window
-        return out
 
     def close(self, starts: Sequence[datetime], progress: Progress, now: datetime) -> None:
         """Close windows that follow each other."""
@@ -180,36 +201,56 @@ class ModelWatch:
                 progress.unfinished = chunk[0]
             self.remember(progress)
 
-    def look_for_late(self, progress: Progress, offset: int, now: datetime) -> None:
-        """Note the closed windows that labels or records came for since the last look."""
+    def look_for_late(
+        self, progress: Progress, fresh: Fresh, closed: datetime | None, now: datetime
+    ) -> None:
+        """Note the windows that labels or records came for after they were closed.
+
+        Parameters
+        ----------
+        progress : Progress
+        fresh : Fresh
+            What came; records are looked for only if they came too late.
+        closed : datetime or None
+            End of the newest window that was closed before the news were read. Windows that were
+            closed since have what the news tell.
+        now : datetime
+        """
+        old = progress.unseen_after
+        unseen = [] if old is None else [Arrival(None, old + 1)]
+        progress.unseen_after = None
+        if closed is None:
+            return
         model = self.model
         names = (model.project, model.name, model.schema)
         engine = self.runtime.engine
-        late = {
-            *engine.labelled_windows(*names, progress.seen_offset, model.window),
-            *engine.recorded_windows(*names, progress.seen_offset, model.window),
-        }
-        for start in late:
-            if progress.closed_until is None or start >= progress.closed_until:
+        labelled = merged([*fresh.labelled, *unseen])
+        found = set(engine.labelled_windows(*names, labelled, model.window))
+        late = [one for one in fresh.recorded if one[0] < closed]
+        if late:
+            first = min(first for first, _, _ in late).date()
+            last = max(last for _, last, _ in late).date()
+            came = merged([arrival for _, _, arrival in late])
+            found.update(
+                engine.recorded_windows(*names, came, model.window, first=first, last=last)
+            )
+        found.update(engine.recorded_windows(*names, unseen, model.window))
+        for start in found:
+            if start >= closed:
                 continue
-            last = progress.restated.get(start)
-            at = now if last is None else max(now, last + model.restate_interval)
+            before = progress.restated.get(start)
+            at = now if before is None else max(now, before + model.restate_interval)
             progress.due.setdefault(start, at)
-        progress.seen_offset = max(progress.seen_offset, offset)
-        self.remember(progress)
 
     def restate(self, progress: Progress, now: datetime) -> int:
         """Compute again the windows whose time has come; return how many."""
-        starts = sorted(start for start, at in progress.due.items() if at <= now)
+        starts = progress.due_now(now, self.model.restate_interval)
         for run in _runs(starts, self.model.window):
             for at in range(0, len(run), CHUNK):
                 chunk = run[at : at + CHUNK]
                 end = progress.closed_until or chunk[-1] + self.model.window
                 with self._told("window.restate", chunk):
                     self._compute(chunk, end, progress, now)
-                counters = self.runtime.counters
-                labels = counters.model(self.model.project, self.model.name)
-                counters.restated.add(labels, len(chunk))
                 for start in chunk:
                     progress.due.pop(start, None)
                     progress.restated[start] = now
@@ -247,7 +288,7 @@ class ModelWatch:
         if until < progress.unfinished or (progress.closed_until or until) <= progress.unfinished:
             return
         end = min(until + model.window, progress.closed_until or until)
-        rows = self.runtime.catalog.windows.between(model.id, progress.unfinished, end)
+        rows = self.catalog.windows.between(model.id, progress.unfinished, end)
         partial = [row for row in rows if row.basis == Basis.PARTIAL.value]
         for at in range(0, len(partial), CHUNK):
             chunk = partial[at : at + CHUNK]
@@ -276,8 +317,14 @@ class ModelWatch:
         return window_start(progress.last_event - self.model.label_horizon, self.model.window)
 
     def remember(self, progress: Progress) -> None:
-        """Store how far the work has come."""
-        self.runtime.catalog.models.note(self.model.id, **progress.dump())
+        """Store how far the work has come.
+
+        Raises
+        ------
+        LeaseLost
+            When another server does the work by now.
+        """
+        self.catalog.models.note(self.model.id, **progress.dump())
 
     def _restored(self, rows: Sequence[ProfileRow]) -> Profile:
         layout = self.yardstick.baseline.layout
@@ -319,9 +366,7 @@ class ModelWatch:
 
     def _last_version(self, before: datetime) -> list[str | None]:
         """The version that was active last; where all is silent, it is the one that is missed."""
-        known = self.runtime.catalog.windows.between(
-            self.model.id, before - 3 * self.model.window, before
-        )
+        known = self.catalog.windows.between(self.model.id, before - 3 * self.model.window, before)
         return [known[-1].version] if known else []
 
     def _judge(
@@ -336,6 +381,9 @@ class ModelWatch:
     ) -> None:
         """Judge profiles, store profiles and points in one commit each, keep the incidents."""
         model = self.model
+        now = progress.judging_at(now)
+        # Whoever takes over judges later than this, whatever their clock says.
+        self.remember(progress)
         closed: list[tuple[str | None, ClosedWindows]] = []
         facts, progress.newest_label = facts_of(
             self.runtime,
@@ -372,7 +420,7 @@ class ModelWatch:
                 put_profiles(lake, model.project, model.name, self._profile_rows(closed, now))
             points = pa.concat_tables([verdict.points for _, verdict in closed])
             append_points(lake, model.project, model.name, points)
-            self.runtime.catalog.windows.record(model.id, self._window_rows(closed, progress, now))
+            self.catalog.windows.record(model.id, self._window_rows(closed, progress, now))
         with tracing.part("window.incidents"):
             for version, verdict in closed:
                 self._keeper.absorb(self._watched(version), starts, [verdict], watermark, now)
@@ -480,6 +528,25 @@ def _runs(starts: Sequence[datetime], width: timedelta) -> Iterator[list[datetim
         run.append(start)
     if run:
         yield run
+
+
+def closable(model: Model, progress: Progress, now: datetime) -> list[datetime]:
+    """Return the starts of the windows of a model that can be closed, in order.
+
+    A window closes once the greatest committed event time, less the lateness, has passed its
+    end. While a model is live, the clock closes windows too, so that silence is seen.
+    """
+    if progress.first_event is None or progress.last_event is None:
+        return []
+    passed = progress.last_event - model.lateness
+    if now - progress.last_event <= model.lateness + 2 * model.window:
+        passed = max(passed, now - model.lateness)
+    start = progress.closed_until or window_start(progress.first_event, model.window)
+    out = []
+    while start + model.window <= passed:
+        out.append(start)
+        start += model.window
+    return out
 
 
 def window_start(moment: datetime, width: timedelta) -> datetime:
