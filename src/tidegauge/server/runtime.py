@@ -36,9 +36,9 @@ from tidegauge.server.changing import prepare
 from tidegauge.server.exposition import Counters
 from tidegauge.server.facts import Facts
 from tidegauge.server.flushing import TimedFlusher
+from tidegauge.server.gathering import Gathering
 from tidegauge.server.known import Baselines, Model, Models
 from tidegauge.server.pulse import Pulse
-from tidegauge.server.receiving import Received, Resource
 from tidegauge.server.request_ids import carried
 from tidegauge.server.settings import Settings
 from tidegauge.server.sightings import Sightings
@@ -100,6 +100,8 @@ class Runtime:
         The server's own Prometheus metrics.
     intake : Intake
         Bounds what is being worked on; belongs to the event loop.
+    gathering : Gathering
+        Takes requests with records; belongs to the event loop.
     workers, heavy_workers : ThreadPoolExecutor
         For requests with records; for baselines and the like, one at a time.
     claim : Claim
@@ -159,6 +161,7 @@ class Runtime:
         self.intake = Intake(settings.max_requests, settings.max_request_bytes)
         cores = os.cpu_count() or 2
         self.workers = ThreadPoolExecutor(max(2, min(cores, 8)), "ingest")
+        self.gathering = Gathering(self)
         self.heavy_workers = ThreadPoolExecutor(1, "baseline")
         self.creating = threading.RLock()
         self.replaying = threading.Lock()
@@ -319,6 +322,8 @@ class Runtime:
     def append(self, request: JournalRequest) -> Future[Receipt]:
         """Hand a request to the journal; its rows count as waiting until they are in the lake.
 
+        Its keys have been claimed, and are the journal's from now on.
+
         Raises
         ------
         Overloaded
@@ -328,29 +333,18 @@ class Runtime:
         rows = sum(entry.table.num_rows for entry in request.entries)
 
         def settle(future: Future[Receipt]) -> None:
-            if future.cancelled() or future.exception() or future.result().replayed:
+            if future.cancelled() or future.exception():
                 self._wait_for(model, -rows)
 
         # Counted before: the flusher may have moved them before anybody learns that they are there.
         self._wait_for(model, rows)
         try:
-            future = self.journal.append(request)
+            future = self.journal.append(request, claimed=True)
         except BaseException:
             self._wait_for(model, -rows)
             raise
         future.add_done_callback(settle)
         return future
-
-    def count(self, project: str, model: str, resource: Resource, received: Received) -> None:
-        """Count what a request brought."""
-        self.counters.count(
-            project,
-            model,
-            resource,
-            accepted=received.accepted,
-            repeated=received.repeated,
-            quarantined=received.quarantined,
-        )
 
     def on_flush(self, listener: Callable[[list[Flushed]], None]) -> None:
         """Have a function called after each flush with what it brought, in the flusher's thread."""
