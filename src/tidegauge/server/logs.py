@@ -74,6 +74,8 @@ def _quieten(level: str) -> None:
     if level != "DEBUG":
         for name in ("httpx", "httpcore", "urllib3", "alembic", "botocore"):
             logging.getLogger(name).setLevel(logging.WARNING)
+        # A receiver of spans that is away: once for what is lost, not for each attempt.
+        logging.getLogger("opentelemetry").setLevel(logging.ERROR)
 
 
 def _formatter(form: str, colours: bool, secrets: Iterable[str]) -> logging.Formatter:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -132,8 +133,10 @@ def set_up(
 
     def end() -> None:
         _State.tracer = None
-        provider.force_flush(int(_FAREWELL * 1000))
-        provider.shutdown()
+        # A receiver that is away must not hold up the end.
+        last = threading.Thread(target=provider.shutdown, name="last-spans", daemon=True)
+        last.start()
+        last.join(_FAREWELL)
 
     return end
 
