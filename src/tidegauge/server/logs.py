@@ -220,7 +220,8 @@ def secrets_of(settings: Settings, environment: Mapping[str, str] | None = None)
     Examples
     --------
     >>> from tidegauge.server.settings import Settings
-    >>> sorted(secrets_of(Settings(database_url="postgresql://a:p%40ssword@h/x"), {"K_TOKEN": "t0k-en"}))
+    >>> settings = Settings(database_url="postgresql://a:p%40ssword@h/x")
+    >>> sorted(secrets_of(settings, {"K_TOKEN": "t0k-en"}))
     ['p%40ssword', 'p@ssword', 't0k-en']
     """
     environment = os.environ if environment is None else environment
