@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from tidegauge.errors import BadInput, Conflict, EmptyInput, NotFound, SchemaMismatch
+from tidegauge.errors import BadInput, Conflict, EmptyInput, NotFound, SchemaMismatch, Unavailable
 from tidegauge.ingest import Checked, Parsed, check_labels, check_records, schema_of_records
 from tidegauge.ingest.sources import open_source
 from tidegauge.lake.entries import Entry
@@ -81,11 +81,11 @@ def check(runtime: Runtime, post: Post, parsed: Parsed) -> Taken:
     if model is None:
         model, checked = _first(runtime, post, parsed)
     else:
-        grown = with_later_columns(model.schema, parsed)
-        if grown is not model.schema and runtime.settings.infer_schemas:
-            # Where the lake has another type under such a name, it stays an unknown column.
-            with suppress(Conflict):
-                model = runtime.put_schema(post.project, post.model, grown)
+        if runtime.settings.infer_schemas:
+            # Where the lake has another type under such a name, it stays an unknown column; so it
+            # does for as long as the catalog does not answer.
+            with suppress(Conflict, Unavailable):
+                model = runtime.grow(model, lambda schema: with_later_columns(schema, parsed))
         checked = _check(post, parsed, model.schema)
     return _seen(runtime, model, checked)
 
@@ -169,7 +169,10 @@ def _first(runtime: Runtime, post: Post, parsed: Parsed) -> tuple[Model, Checked
             first = checked.errors[0]
             raise BadInput(f"no record can be used: {first.message}", code=first.code)
         Taken(checked, "records").entries(post)  # Raises if the lake could not store them.
-        return runtime.create(post.project, post.model, schema), checked
+        model = runtime.create(post.project, post.model, schema)
+        if model.schema != schema:  # Another server made it a moment ago, from other records.
+            checked = _check(post, parsed, model.schema)
+        return model, checked
 
 
 def _labels(runtime: Runtime, post: Post, parsed: Parsed) -> Taken:
@@ -180,10 +183,7 @@ def _labels(runtime: Runtime, post: Post, parsed: Parsed) -> Taken:
             "labels of; send predictions first",
             code="unknown_model",
         )
-    schema = model.schema
-    told = with_label(with_task(schema, parsed))
-    if told != schema:
-        schema = runtime.put_schema(post.project, post.model, told).schema
+    schema = runtime.grow(model, lambda told: with_label(with_task(told, parsed))).schema
     checked = check_labels(parsed, schema, now=datetime.now(UTC))
     if not checked.accepted.num_rows:
         _refuse_unreadable(parsed)

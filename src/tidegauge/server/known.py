@@ -153,15 +153,27 @@ class Models:
         )
         return self._hold(project, row)
 
+    def read(self, known: Model) -> Model:
+        """Return a model as it is in the catalog now."""
+        return self._hold(known.project, self._catalog.models.get(known.project, known.name))
+
     def put_schema(
-        self, project: str, name: str, schema: Schema, actor: str, reason: str = ""
+        self,
+        project: str,
+        name: str,
+        schema: Schema,
+        actor: str,
+        reason: str = "",
+        number: int | None = None,
     ) -> Model:
         """Give a model a schema; what is stored of it has the schema's types already."""
         known = self.find(project, name)
         if known is None:
             return self.create(project, name, schema)
         require_storable(schema)
-        row = self._catalog.models.save_schema(known.id, schema, actor=actor, reason=reason)
+        row = self._catalog.models.save_schema(
+            known.id, schema, actor=actor, reason=reason, number=number
+        )
         return self._hold(project, row)
 
     def put_policies(self, known: Model, policies: Policies, actor: str) -> Model:

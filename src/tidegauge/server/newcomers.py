@@ -128,9 +128,8 @@ def accept(
     columns = [_column(model.schema, name, spec, seen) for name, spec in specs.items()]
     schema = replace(model.schema, columns=(*model.schema.columns, *columns))
     names = ", ".join(column.name for column in columns)
-    return runtime.put_schema(
-        model.project, model.name, schema, by, reason or f"new columns accepted: {names}"
-    )
+    why, number = reason or f"new columns accepted: {names}", model.schema_number
+    return runtime.put_schema(model.project, model.name, schema, by, why, number=number)
 
 
 def _column(schema: Schema, name: str, spec: Any, seen: Mapping[str, NewColumn]) -> Column:
