@@ -37,6 +37,7 @@ from tidegauge.server.exposition import Counters
 from tidegauge.server.facts import Facts
 from tidegauge.server.flushing import TimedFlusher
 from tidegauge.server.gathering import Gathering
+from tidegauge.server.identity import server_id
 from tidegauge.server.known import Baselines, Model, Models
 from tidegauge.server.pulse import Pulse
 from tidegauge.server.request_ids import carried
@@ -165,8 +166,7 @@ class Runtime:
         self.replaying = threading.Lock()
         #: By model: what was counted of fields that its schema does not know (``newcomers.py``).
         self.new_fields: dict[int, tuple[int | None, float, Counted]] = {}
-        # Whoever opens this data folder again is known to come back after this process has ended.
-        self.claim = Claim(self.catalog.leases, "scheduler", self.journal.id)
+        self.claim = Claim(self.catalog.leases, "scheduler", server_id(settings.data))
         self.pulse = Pulse([self.refresh, self.claim.attend])
         self.scheduler: Scheduler | None = _scheduler(self)
         self._listeners: list[Callable[[list[Flushed]], None]] = []
