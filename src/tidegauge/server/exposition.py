@@ -65,6 +65,10 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "tidegauge_journal_queued_bytes": ("Bytes of requests that wait for their commit.", ()),
     "tidegauge_journal_oldest_seconds": ("How long the oldest entry has waited.", ()),
+    "tidegauge_journal_damaged_pieces": (
+        "Pieces of the journal that could not be read and are kept aside.",
+        (),
+    ),
     "tidegauge_requests_in_flight": ("Requests with records that are being worked on.", ()),
     "tidegauge_flush_failing_tables": ("Tables that could not be written lately.", ()),
     "tidegauge_flush_last_timestamp_seconds": ("When the last flush ended, in Unix seconds.", ()),
@@ -182,12 +186,6 @@ class Counters:
         self.registry.register(self.commit_seconds)
         self.registry.register(self.commit_requests)
         self.written = self._tally("journal_written_bytes", "Bytes written to the journal.")
-        self.commit_failures = self._tally(
-            "journal_commit_failures", "Commits of the journal that the disk did not take."
-        )
-        self.damaged = self._tally(
-            "journal_damaged_frames", "Frames of the journal that were found damaged and set aside."
-        )
 
     def _of_flusher(self) -> None:
         self.flush_seconds = Histogram(
@@ -233,6 +231,15 @@ class Counters:
         self.commit_seconds.observe(seconds)
         self.commit_requests.observe(requests)
         self.written.add((), size)
+
+    def flushed(self, kind: str, rows: int, size: int) -> None:
+        """Note rows that were written to a table, with their bytes in memory."""
+        self.flush_rows.add((kind,), rows)
+        self.flush_bytes.add((kind,), size)
+
+    def catalog_failed(self, error: str) -> None:
+        """Note that a call of the catalog's database failed, with the kind of the error."""
+        self.catalog_failures.add((error,))
 
     def model(self, project: str, model: str) -> tuple[str, str]:
         """Return the labels of a model; so many that no scrape grows without bound."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from tidegauge.errors import NotFound
+from tidegauge.errors import NotFound, Unavailable
 from tidegauge.metrics import find_metric
 from tidegauge.server.exposition import CLOSED, MOST_MODELS, MOST_SERIES, Value
 from tidegauge.server.known import Model
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 AGES = {name: f"tidegauge_{name}_seconds" for name in ("model_age", "baseline_age", "label_age")}
 #: For how long the values of models are kept; a scrape costs nothing within it.
 FRESH_SECONDS = 10.0
+#: How long a scrape waits for them.
+PATIENCE_SECONDS = 3.0
+_log = logging.getLogger(__name__)
 
 
 class ModelGauges:
@@ -42,6 +46,7 @@ class ModelGauges:
         self._held: list[Value] = []
         self._read_at = float("-inf")
         self._guard = threading.Lock()
+        self._reading: threading.Thread | None = None
 
     def __call__(self) -> Iterator[Value]:
         """Return the values as they are."""
@@ -60,17 +65,38 @@ class ModelGauges:
         with suppress(OSError):
             free = shutil.disk_usage(self._runtime.settings.data).free
             yield Value("tidegauge_disk_free_bytes", (), free)
+        yield Value("tidegauge_journal_damaged_pieces", (), journal.damaged)
         yield Value("tidegauge_process_threads", (), _threads())
-        with self._guard:
-            if time.monotonic() - self._read_at > FRESH_SECONDS:
-                self._held = list(self._of_models())
-                self._read_at = time.monotonic()
-            held = self._held
-        yield from held
+        if self._runtime.scheduler is not None:
+            holder = float(self._runtime.scheduler.leads)
+            yield Value("tidegauge_scheduler_holder", (), holder)
+        yield from self._kept()
 
     def forget(self) -> None:
         """Read everything anew at the next scrape."""
         self._read_at = float("-inf")
+
+    def _kept(self) -> list[Value]:
+        """Return the values of models; those of before, if catalog or lake do not answer soon."""
+        with self._guard:
+            reading = self._reading
+            if reading is None and time.monotonic() - self._read_at > FRESH_SECONDS:
+                reading = self._reading = threading.Thread(target=self._read, daemon=True)
+                reading.start()
+        if reading is not None:
+            reading.join(PATIENCE_SECONDS)
+        return self._held
+
+    def _read(self) -> None:
+        try:
+            self._held = list(self._of_models())
+        except Unavailable:
+            pass  # readiness tells of it
+        except Exception:
+            _log.exception("what is known of models could not be read for /metrics")
+        finally:
+            with self._guard:
+                self._read_at, self._reading = time.monotonic(), None
 
     def _of_models(self) -> Iterator[Value]:
         models = self._runtime.models()[:MOST_MODELS]
@@ -80,21 +106,14 @@ class ModelGauges:
             if incident.model_id in names:
                 model = names[incident.model_id]
                 counts[model.project, model.name, incident.severity] += 1
+        lags = self._runtime.lags()
         for model in models:
             for severity in ("critical", "warning", "info"):
                 labels = model.project, model.name, severity
                 yield Value("tidegauge_open_incidents", labels, counts[labels])
-            yield from self._work_of(model)
+            if model.id in lags:
+                yield from _work_of(model, lags[model.id])
             yield from self._newest(model)
-
-    def _work_of(self, model: Model) -> Iterator[Value]:
-        """Say how far the closing of a model's windows has come."""
-        lag, name = self._runtime.lag(model), (model.project, model.name)
-        yield Value(CLOSED, name, lag["closed"])
-        yield Value("tidegauge_windows_to_close", name, lag["windows"])
-        behind = lag["windows"] * model.window.total_seconds()
-        yield Value("tidegauge_window_lag_seconds", name, behind)
-        yield Value("tidegauge_restatements_due", name, lag["restatements"])
 
     def _newest(self, model: Model) -> list[Value]:
         """Return what was judged of a model's newest closed window."""
@@ -111,6 +130,16 @@ class ModelGauges:
             values = list(_values(model, points.to_pylist(), closed))[:MOST_SERIES]
             held = self._points[model.id] = version, closed, values
         return held[2]
+
+
+def _work_of(model: Model, lag: Mapping[str, int]) -> Iterator[Value]:
+    """Say how far the closing of a model's windows has come."""
+    name = model.project, model.name
+    yield Value(CLOSED, name, lag["closed"])
+    yield Value("tidegauge_windows_to_close", name, lag["windows"])
+    behind = lag["windows"] * model.window.total_seconds()
+    yield Value("tidegauge_window_lag_seconds", name, behind)
+    yield Value("tidegauge_restatements_due", name, lag["restatements"])
 
 
 def _threads() -> int:

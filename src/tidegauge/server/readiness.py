@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tidegauge.errors import TidegaugeError
 from tidegauge.server.life import Life
@@ -234,7 +234,7 @@ def checks(runtime: Runtime, lag: LoopLag) -> tuple[Part, ...]:
 
 def _journal(runtime: Runtime) -> Finding:
     """Have the journal's thread make a commit."""
-    runtime.journal.trim({})
+    runtime.journal.check()
     return Finding("ok", f"{runtime.journal.depth()} entries wait for the lake")
 
 
@@ -285,17 +285,19 @@ def _catalog(runtime: Runtime) -> Finding:
 
 
 def _lake(runtime: Runtime) -> Finding:
-    check: Any = getattr(runtime.lake, "check", None)
-    if check is not None:
-        check()
+    runtime.lake.check()
     return Finding("ok", "it answers")
 
 
 def _scheduler(runtime: Runtime) -> Finding:
     scheduler = runtime.scheduler
-    if scheduler is None or not scheduler.alive:
+    if scheduler is None or not scheduler.alive or not runtime.pulse.alive:
         return Finding("failed", "it does not run: no window is closed")
-    return Finding("ok", "it runs")
+    if scheduler.paused is not None:
+        return Finding("warning", f"it pauses: {scheduler.paused}")
+    if not scheduler.leads:
+        return Finding("ok", "it stands by: another server closes windows")
+    return Finding("ok", "it closes windows")
 
 
 def _event_loop(lag: LoopLag) -> Finding:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from tidegauge.errors import BadInput, TidegaugeError
+from tidegauge.server import tracing
 from tidegauge.server.bodies import read_body
 from tidegauge.server.parameters import (
     ModelName,
@@ -147,10 +148,12 @@ async def take_in(
         if key == "":
             raise BadInput("the Idempotency-Key is empty; send one, or leave the header out")
         with runtime.intake.admit() as take:
-            body = await read_body(request, runtime.settings.max_body, take)
+            with tracing.part("ingest.read"):
+                body = await read_body(request, runtime.settings.max_body, take)
             kind, encoding = (request.headers.get(name) for name in _ABOUT_BODY)
             post = Post(project, model, resource, body, kind, encoding, version, key)
-            account = await runtime.gathering.take(post)
+            with tracing.part("ingest.store", bytes=len(body)):
+                account = await runtime.gathering.take(post)
     except TidegaugeError as error:
         runtime.counters.refused.labels(error.code).inc()
         raise
