@@ -22,7 +22,7 @@ from tidegauge.catalog import Catalog, Claim
 from tidegauge.catalog.new_fields import Counted
 from tidegauge.catalog.tables import Baseline as BaselineRow
 from tidegauge.engine.lake import LakeEngine
-from tidegauge.errors import BadInput, NotFound, Unavailable
+from tidegauge.errors import BadInput, Conflict, NotFound, Unavailable
 from tidegauge.lake.entries import JournalRequest, Receipt
 from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.journal import Commit, Journal
@@ -37,6 +37,7 @@ from tidegauge.server.exposition import Counters
 from tidegauge.server.facts import Facts
 from tidegauge.server.flushing import TimedFlusher
 from tidegauge.server.gathering import Gathering
+from tidegauge.server.identity import server_id
 from tidegauge.server.known import Baselines, Model, Models
 from tidegauge.server.pulse import Pulse
 from tidegauge.server.request_ids import carried
@@ -141,9 +142,7 @@ class Runtime:
         except BaseException:
             self.journal.close()
             raise
-        self.engine = LakeEngine(
-            self.lake, label_horizon=settings.label_horizon, aside=self._aside
-        )
+        self.engine = LakeEngine(self.lake, label_horizon=settings.label_horizon, aside=self._aside)
         self._models = Models(self.catalog, settings)
         self._baselines = Baselines(self.catalog, self.lake.store)
         self.facts = Facts(self.lake, self.engine)
@@ -170,8 +169,7 @@ class Runtime:
         self.replaying = threading.Lock()
         #: By model: what was counted of fields that its schema does not know (``newcomers.py``).
         self.new_fields: dict[int, tuple[int | None, float, Counted]] = {}
-        # Whoever opens this data folder again is known to come back after this process has ended.
-        self.claim = Claim(self.catalog.leases, "scheduler", self.journal.id)
+        self.claim = Claim(self.catalog.leases, "scheduler", server_id(settings.data))
         self.pulse = Pulse([self.refresh, self.claim.attend])
         self.scheduler: Scheduler | None = _scheduler(self)
         self._listeners: list[Callable[[list[Flushed]], None]] = []
@@ -258,8 +256,40 @@ class Runtime:
         with self.creating:
             return self._models.create(project, model, schema)
 
+    def grow(self, known: Model, change: Callable[[Schema], Schema]) -> Model:
+        """Give a model a schema made from the one it has, whoever else changes that meanwhile.
+
+        Parameters
+        ----------
+        known : Model
+        change : callable
+            Takes the model's schema and returns the one it should have; called again where another
+            server gave the model another schema in between.
+
+        Raises
+        ------
+        Conflict
+            As of :meth:`put_schema`.
+        """
+        while (schema := change(known.schema)) != known.schema:
+            number = known.schema_number
+            try:
+                return self.put_schema(known.project, known.name, schema, number=number)
+            except Conflict as error:
+                if error.code != "schema_moved":
+                    raise
+            known = self._models.read(known)
+        return known
+
     def put_schema(
-        self, project: str, model: str, schema: Schema, actor: str = "api", reason: str = ""
+        self,
+        project: str,
+        model: str,
+        schema: Schema,
+        actor: str = "api",
+        reason: str = "",
+        *,
+        number: int | None = None,
     ) -> Model:
         """Give a model a schema; it is made if it is not there.
 
@@ -269,18 +299,21 @@ class Runtime:
         schema : Schema
         actor, reason : str
             Who changes it and why, for the schema's history.
+        number : int, optional
+            The number of the schema that this one was made from.
 
         Raises
         ------
         Conflict
-            If records are stored that have another type in a column, which is not a narrower one.
+            If records are stored that have another type in a column, which is not a narrower one;
+            ``schema_moved`` if the model has another schema by now than the one with this number.
         """
         known = self._models.find(project, model)
         if known is not None:
             self.flusher.flush_now()
             prepare(self, known, schema)
         with self.creating:
-            return self._models.put_schema(project, model, schema, actor, reason)
+            return self._models.put_schema(project, model, schema, actor, reason, number)
 
     def put_policies(
         self, project: str, model: str, policies: Policies, actor: str = "api"
