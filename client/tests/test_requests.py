@@ -1,9 +1,14 @@
 """What a request looks like: address, headers, body, and how records are grouped into it."""
 
+import contextlib
+import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
+from tidegauge_client import Client
 
 
 def test_a_prediction_arrives_as_one_flat_object(server, connect):
@@ -180,3 +185,45 @@ def test_a_good_status_without_an_account_is_not_taken_for_one(server, connect, 
     assert server.ids() == ["a"]
     assert client.stats.retried == 1
     assert "not as a Tidegauge server" in client.stats.last_error
+
+
+def test_an_answer_without_end_is_read_no_further(server, connect):
+    server.then_reply(200, b'{"accepted": 1, "more": "' + b"x" * 5_000_000 + b'"}')
+    client = connect()
+    client.log_one("a")
+    assert client.flush(10)
+    assert server.ids() == ["a"]
+    assert "an answer of more than 4194304 bytes" in client.stats.last_error
+
+
+def test_a_long_reason_is_cut(server, connect):
+    server.then_reply(422, b'{"code": "long", "message": "%s"}' % (b"x" * 100_000))
+    client = connect()
+    client.log_one("a")
+    assert client.flush(10)
+    assert len(client.stats.last_error) < 2_000
+
+
+def test_an_answer_that_only_trickles_in_does_not_hold_up_the_others():
+    """Each byte comes in time; the answer never does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
+        stop = threading.Event()
+
+        def trickle():
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100000\r\n\r\n")
+                while not stop.wait(0.02):
+                    connection.sendall(b" ")
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with Client(url, model="m", flush_interval=0.01, timeout=0.2, max_retries=0) as client:
+            client.log_one("a")
+            assert client.flush(10)
+            assert client.stats.dropped == 1
+            assert "took too long to arrive" in client.stats.last_error
+        stop.set()
+        thread.join(10)

@@ -300,6 +300,25 @@ def test_the_books_balance_at_every_moment(server, spooling):
     assert client.stats.sent + client.stats.dropped == 500
 
 
+def test_what_a_closed_client_left_on_disk_can_still_be_asked(server, spooling):
+    server.vanish()
+    client = spooling()
+    client.log_one("a")
+    client.close(timeout=0)
+    client._sender.courier._thread.join(10)
+    assert (client.stats.spooled, client.stats.spooled_batches) == (1, 1)
+    assert client.stats.spooled_bytes == 4096
+
+
+def test_only_the_services_user_may_read_what_waits(server, spooling, tmp_path):
+    server.vanish()
+    client = spooling()
+    client.log_one("a")
+    on_disk(client)
+    (file,) = batches(tmp_path / "spool")
+    assert file.parent.stat().st_mode & 0o077 == 0
+
+
 def test_the_projects_key_is_not_on_the_disk(server, spooling, tmp_path):
     server.vanish()
     client = spooling(key="very-secret")

@@ -82,6 +82,7 @@ class Courier:
         self._failed_at_answer = 0
         self._answered = 0
         self._suspects: dict[int, tuple[int, int]] = {}
+        self._looked_at_others = False
 
     def begin_anew_after_fork(self) -> None:
         """In a forked child: the parent sends its own; this one has a folder of its own, later."""
@@ -136,7 +137,8 @@ class Courier:
         self._take_over_at = time.monotonic() + TAKE_OVER_SECONDS
         try:
             batches, records = self.spool.take_over(self._outbox.took_over)
-            left = self.spool.left_by_others()
+            left = 0 if self._looked_at_others else self.spool.left_by_others()
+            self._looked_at_others = True
         except OSError as error:
             self._say("spool_unreadable", f"the spool can't be read: {error}")
             return
@@ -293,9 +295,11 @@ class Courier:
             return
         self.spool.put_back(entry, last=tries >= PATIENCE)
         if tries > PATIENCE:
-            self._held_until = time.monotonic() + self._backoff.delay(tries, error.retry_after)
-            self._failed += 1
             self._outbox.note(str(error), retried=True)
+            with self.spool.changed:
+                self._held_until = time.monotonic() + self._backoff.delay(tries, error.retry_after)
+                self._failed += 1
+                self.spool.changed.notify_all()
         else:
             self._failure(error)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tidegauge_client.spool_file import BLOCK, blocks
-from tidegauge_client.spool_folder import DAMAGED, REFUSED
+from tidegauge_client.spool_folder import DAMAGED, PRIVATE, REFUSED
 
 WHY = ".why.json"
 RECOUNT_SECONDS = 30.0
@@ -37,7 +37,7 @@ class SetAside:
             If it can't be moved; it is where it was then.
         """
         folder = self._root / kind
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(PRIVATE, exist_ok=True)
         target = folder / f"{file.parent.name}.{file.name}"
         size = file.stat().st_size
         os.replace(file, target)

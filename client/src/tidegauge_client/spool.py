@@ -116,6 +116,7 @@ class Spool:
         self._number = itertools.count()
         self._mark = -1
         self._barriers: list[Barrier] = []
+        self._left_behind: tuple[int, int, float | None] | None = None
 
     def keep(self, batch: Batch, path: str, booked: Callable[[], None]) -> None:
         """Write a batch to disk; it is there for good when this returns.
@@ -302,6 +303,8 @@ class Spool:
     def waiting(self) -> tuple[int, int, float | None]:
         """Return the batches that wait, the bytes they take on disk, the age of the oldest."""
         with self.lock:
+            if self._left_behind is not None:
+                return self._left_behind
             batches = sum(folder.count for folder in self._folders)
             used = sum(folder.used for folder in self._folders)
             heads = [*self._backlog[:1], *itertools.islice(self._live, 1), *self._held]
@@ -314,6 +317,7 @@ class Spool:
     def leave(self) -> None:
         """Let go of all folders: what is left in them is for the next process."""
         with self.lock:
+            self._left_behind = self.waiting()
             folders, self._folders, self._own = self._folders, [], None
             for folder in folders:
                 folder.leave()

@@ -26,6 +26,7 @@ SUFFIX = ".batch"
 PART = ".part"
 NEW = ".new-"
 STALE_SECONDS = 3600.0
+PRIVATE = 0o700
 DAMAGED = "damaged"
 REFUSED = "refused"
 
@@ -65,10 +66,10 @@ class Folder:
         OSError
             If the disk refuses.
         """
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(PRIVATE, parents=True, exist_ok=True)
         name = f"{whose}.{os.getpid()}.{os.urandom(6).hex()}"
         young = root / f"{NEW}{name}"
-        young.mkdir()
+        young.mkdir(PRIVATE)
         lock = -1
         try:
             lock = os.open(young / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
