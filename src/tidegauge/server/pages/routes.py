@@ -25,6 +25,7 @@ from tidegauge.server.pages.held import Sheet
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.reading import Standing, window_at
 from tidegauge.server.pages.rendering import render, static_file
+from tidegauge.server.pages.server import server_page
 from tidegauge.server.pages.serving import Clock, Desk, Elsewhere, page
 from tidegauge.server.pages.span import Span
 from tidegauge.server.shown import by_harm
@@ -416,6 +417,7 @@ def _closed(span: Span) -> str:
 _MODEL = "/projects/{project}/models/{model}"
 _PAGES: tuple[tuple[str, Callable[[Desk, Request, Clock], Sheet]], ...] = (
     ("/", fleet_page),
+    ("/server", server_page),
     ("/projects/{project}", fleet_page),
     (_MODEL, model_page),
     (_MODEL + "/columns/{column:path}", column_page),
