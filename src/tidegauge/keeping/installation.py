@@ -6,7 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tidegauge.errors import BadInput
+from tidegauge.errors import BadInput, Conflict
+
+#: In a data folder: what a restore has made so far.
+UNFINISHED = ".restore-unfinished"
+
+
+def refuse_unfinished(data: Path) -> None:
+    """Refuse a data folder into which a restore was cut off.
+
+    Raises
+    ------
+    Conflict
+    """
+    if (data / UNFINISHED).exists():
+        raise Conflict(
+            f"a restore into {data} was cut off; delete what is in it, and what it has written to "
+            "a lake or catalog elsewhere, then restore again",
+            code="unfinished_restore",
+        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +84,7 @@ class Installation:
         BadInput
         """
         for folder in self.folders:
+            refuse_unfinished(folder)
             if not folder.is_dir():
                 raise BadInput(
                     f"there is no data folder {folder}; name the one that the server is started "

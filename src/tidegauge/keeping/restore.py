@@ -20,14 +20,12 @@ from tidegauge.catalog import Catalog
 from tidegauge.catalog.copying import copy_in, require_empty, sqlite_path
 from tidegauge.errors import BadInput, Conflict
 from tidegauge.keeping.backup import CATALOG, JOURNAL, LAKE
-from tidegauge.keeping.installation import Installation
+from tidegauge.keeping.installation import UNFINISHED, Installation, refuse_unfinished
 from tidegauge.keeping.journals import merge_journals
 from tidegauge.keeping.lakefiles import LakeFiles
 from tidegauge.keeping.latecomers import news_since
 from tidegauge.keeping.shelf import Backup, KeptFile, damaged_files, find_backup
 
-#: In a data folder: what a restore has made so far. A server does not start on such a folder.
-UNFINISHED = ".restore-unfinished"
 _THREADS = 4
 #: Clocks of several servers may differ by so much.
 _SKEW = timedelta(hours=1)
@@ -221,13 +219,7 @@ def _require_whole(backup: Backup) -> None:
 def _require_nothing(
     data: Path, lake: LakeFiles, installation: Installation, backup: Backup
 ) -> None:
-    if (data / UNFINISHED).exists():
-        raise Conflict(
-            f"a restore into {data} was not finished; delete that folder"
-            + ("" if lake.local("") is not None else f" and what is under {lake.root}")
-            + " and restore again",
-            code="unfinished_restore",
-        )
+    refuse_unfinished(data)
     inside = sorted(path.name for path in data.iterdir()) if data.is_dir() else []
     inside = [name for name in inside if name != "lost+found"]  # Of a disk of its own.
     if data.exists() and not data.is_dir():

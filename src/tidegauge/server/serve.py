@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from tidegauge.errors import Conflict
+from tidegauge.keeping.installation import refuse_unfinished
 from tidegauge.server import logs, tracing
 from tidegauge.server.app import create_app
 from tidegauge.server.connections import cut_off_headless, http_options
@@ -38,9 +39,11 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
     Raises
     ------
     Conflict
-        If the port is taken (``port_taken``), or another process holds the data folder.
+        If the port is taken (``port_taken``), another process holds the data folder, or a restore
+        into it was cut off.
     """
     say = say or _say
+    refuse_unfinished(settings.data)
     failures: list[Exception] = []
 
     def failed(error: Exception) -> None:
