@@ -7,9 +7,11 @@ bounded by their bytes; those that were not asked for longest are thrown away fi
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import os
+import shutil
 import threading
 import time
 from collections import OrderedDict
@@ -66,6 +68,8 @@ class FileCache:
         ``kept`` seconds.
     fetch : callable
         Takes a path, its size and the local file to make, which must be there whole or not at all.
+    spared : int
+        Free bytes of the disk that are left to others: copies go, or are not made, before.
     kept : float
         For how many seconds after it was handed out a copy is not thrown away.
 
@@ -91,12 +95,14 @@ class FileCache:
         max_bytes: int,
         fetch: Callable[[str, int, Path], None],
         *,
+        spared: int = 0,
         kept: float = KEPT_SECONDS,
     ) -> None:
         self.folder = folder
         self.max_bytes = max_bytes
         self.held_bytes = 0
         self._fetch = fetch
+        self._spared = spared
         self._kept = kept
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
         self._coming: dict[str, Future[None]] = {}
@@ -138,7 +144,20 @@ class FileCache:
                     future = self._coming[remote.path] = Future()
                     mine.append((remote, future))
                 awaited.append(future)
-            self._make_room(sum(remote.size for remote, _ in mine), now)
+            coming = sum(remote.size for remote, _ in mine)
+            room = self._make_room(coming, now)
+            if coming > room:
+                for remote, _ in mine:
+                    del self._coming[remote.path]
+        if coming > room:
+            full = OSError(
+                errno.ENOSPC,
+                f"the disk of {self.folder} has room for {max(room, 0) >> 20} MiB of copies, and "
+                f"{coming >> 20} MiB are wanted",
+            )
+            for _, future in mine:
+                future.set_exception(full)
+            raise full
         for remote, future in mine:
             self._pool.submit(self._bring, remote, future)
         failed = [error for future in awaited if (error := future.exception()) is not None]
@@ -246,13 +265,26 @@ class FileCache:
             self._make_room(0, now)
         future.set_result(None)
 
-    def _make_room(self, coming: int, now: float) -> None:
-        """Throw away the copies longest not asked for, as far as that is needed and allowed."""
+    def _make_room(self, coming: int, now: float) -> int:
+        """Throw away the copies longest not asked for, as far as that is needed and allowed.
+
+        Returns
+        -------
+        int
+            How many bytes the disk has room for now.
+        """
+        room = self._room()
         for path in list(self._copies):
-            if self.held_bytes + coming <= self.max_bytes:
-                return
+            if self.held_bytes + coming <= self.max_bytes and coming <= room:
+                break
             if now - self._copies[path].handed_out > self._kept:
                 self._drop(path)
+                room = self._room()
+        return room
+
+    def _room(self) -> int:
+        self.folder.mkdir(parents=True, exist_ok=True)  # Whoever emptied it may have taken it too.
+        return shutil.disk_usage(self.folder).free - self._spared
 
     def _drop(self, path: str) -> None:
         self.held_bytes -= self._copies.pop(path).size

@@ -82,6 +82,8 @@ class Lake:
         lake alone. By default one that goes with the lake.
     cache_bytes : int
         What the copies may hold.
+    spared : int
+        Free bytes of the cache's disk that copies leave to others.
 
     Attributes
     ----------
@@ -116,6 +118,7 @@ class Lake:
         *,
         cache: Path | None = None,
         cache_bytes: int = CACHE_BYTES,
+        spared: int = 0,
     ) -> None:
         self.root = str(root) if str(root).endswith("://") else str(root).rstrip("/")
         self.store = open_store(self.root, storage_options or {})
@@ -132,7 +135,7 @@ class Lake:
             if cache is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="tidegauge-")
                 cache = Path(self._temporary.name)
-            self._cache = FileCache(cache, cache_bytes, self.store.fetch)
+            self._cache = FileCache(cache, cache_bytes, self.store.fetch, spared=spared)
             threading.Thread(target=self._tidy_now_and_then, name="tidy", daemon=True).start()
 
     def close(self) -> None:

@@ -464,6 +464,7 @@ def _reached_lake(settings: Settings) -> Lake:
         settings.lake_options,
         cache=settings.data / "cache",
         cache_bytes=settings.cache_size,
+        spared=2 * settings.min_free,  # Taking in comes before looking.
     )
     try:
         lake.check(writing=True)
