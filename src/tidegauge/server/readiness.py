@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tidegauge.errors import TidegaugeError
+from tidegauge.report.format import size
 from tidegauge.server.life import Life
 from tidegauge.server.logs import said
 
@@ -240,7 +241,7 @@ def _journal(runtime: Runtime) -> Finding:
 
 def _backlog(runtime: Runtime) -> Finding:
     held, most = runtime.journal.backlog_bytes, runtime.settings.max_backlog
-    told = f"{held >> 20} of {most >> 20} MiB of acknowledged records wait for the lake"
+    told = f"{size(held)} of at most {size(most)} of acknowledged records wait for the lake"
     if held >= _NEARLY_FULL * most:
         return Finding("failed", told)
     return Finding("warning" if held >= most / 2 else "ok", told)
@@ -254,8 +255,11 @@ def _disk(runtime: Runtime) -> Finding:
         os.fsync(file.fileno())
     probe.unlink(missing_ok=True)
     free = shutil.disk_usage(runtime.settings.data).free
-    told = f"{free >> 20} MiB are free in the data folder"
-    return Finding("failed" if free < runtime.settings.min_free else "ok", told)
+    least = runtime.settings.min_free
+    told = f"{size(free)} are free in the data folder"
+    if free < least:
+        return Finding("failed", f"{told}, less than {size(least)}; make room")
+    return Finding("ok", told)
 
 
 def _flusher(runtime: Runtime) -> Finding:
