@@ -11,6 +11,7 @@ from sqlalchemy.engine import ExceptionContext
 from tidegauge.catalog.audit import AuditLog
 from tidegauge.catalog.baselines import Baselines
 from tidegauge.catalog.database import Database
+from tidegauge.catalog.erasures import Erasures
 from tidegauge.catalog.incidents import Incidents
 from tidegauge.catalog.leases import Leases
 from tidegauge.catalog.new_fields import NewFieldsBook
@@ -22,7 +23,7 @@ from tidegauge.catalog.windows import Windows
 
 
 class Catalog:
-    """Projects, models, baselines, windows, incidents, audit log, leases and news.
+    """Projects, models, baselines, windows, incidents, audit log, leases, news and erasures.
 
     Opening it brings an older database up to date. What is returned are values: objects that are
     not tied to the database.
@@ -71,6 +72,7 @@ class Catalog:
         self.leases = Leases(database)
         self.news = NewsBoard(database)
         self.new_fields = NewFieldsBook(database)
+        self.erasures = Erasures(database)
         self.revision = Revision(database)
 
     def under(self, term: Term) -> Catalog:

@@ -30,6 +30,8 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATING = 7_433_001
 #: After PostgreSQL did not answer, nobody else waits for it within so many seconds.
 _DOWN_SECONDS = 1.0
+#: Ten times a second, how often the log of changes is tried to be emptied.
+_TRIES = 50
 #: How a connection to PostgreSQL finds out that the other side is gone; the URL's own count first.
 _CONNECTING = {
     "application_name": "tidegauge",
@@ -107,6 +109,32 @@ class Database:
             if self._term is not None:
                 require(session, self._term)
             yield session
+
+    def forget_changes(self, table: str) -> None:
+        """See to it that values a table had before are not on the disk any more.
+
+        Of SQLite that is its log of changes; PostgreSQL is asked to free the rows of before, and
+        keeps its own log for as long as it was told to.
+
+        Raises
+        ------
+        Unavailable
+            If others use the log all the time; to be tried again.
+        """
+        with self._outage.noticed(), self.engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                free = connection.execution_options(isolation_level="AUTOCOMMIT")
+                free.exec_driver_sql(f"VACUUM {table}")
+                return
+            driver: Any = connection.connection.driver_connection
+            for _ in range(_TRIES):
+                if not driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    return
+                time.sleep(0.1)
+        raise Unavailable(
+            "the catalog's log of changes cannot be emptied: somebody reads all the time",
+            code="catalog_unavailable",
+        )
 
     def _migrate(self) -> None:
         config = migrations()
@@ -277,7 +305,12 @@ def _engine(url: URL) -> Engine:
 def _prepare_sqlite(connection: Any, _: Any) -> None:
     """Let us begin transactions ourselves, and set what holds for a connection."""
     connection.isolation_level = None
-    for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "foreign_keys = ON"):
+    for pragma in (
+        "busy_timeout = 10000",
+        "journal_mode = WAL",
+        "foreign_keys = ON",
+        "secure_delete = ON",  # What was erased does not stay on free pages.
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

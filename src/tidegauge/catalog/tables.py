@@ -315,3 +315,48 @@ class Counter(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[int] = mapped_column(BigInteger)
+
+
+class Server(Base):
+    """A server process's data folder, which holds a journal; known until somebody forgets it."""
+
+    __tablename__ = "servers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    since: Mapped[datetime]
+
+
+class Erasure(Base):
+    """A person's wish that the records of some ids go, and what became of it.
+
+    ``ids`` is null once they are gone; ``receipt`` is what was done so far.
+    """
+
+    __tablename__ = "erasures"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    state: Mapped[str]
+    turn: Mapped[int]
+    requested_at: Mapped[datetime]
+    requested_by: Mapped[str]
+    asked: Mapped[int]
+    digest: Mapped[str]
+    ids: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
+    receipt: Mapped[dict[str, Any]]
+    done_at: Mapped[datetime | None]
+
+
+class ErasurePart(Base):
+    """What one server has done of an erasure in its own folder."""
+
+    __tablename__ = "erasure_parts"
+
+    erasure_id: Mapped[str] = mapped_column(
+        ForeignKey("erasures.id", ondelete="CASCADE"), primary_key=True
+    )
+    server: Mapped[str] = mapped_column(primary_key=True)
+    emptied_at: Mapped[datetime]
+    cleared: Mapped[int]
+    found: Mapped[dict[str, Any]]

@@ -190,13 +190,6 @@ def compact(
     return done
 
 
-def crowded_dates(lake: Lake, project: str, model: str, kind: TableKind) -> list[str]:
-    """Return the dates that are due to be compacted."""
-    handle = lake.open_table(project, model, kind)
-    due = [] if handle is None else crowds(files_of(handle), datetime.now(UTC))
-    return sorted({day_of(group[0]) for group in due})
-
-
 def unused_files(
     lake: Lake, project: str, model: str, kind: TableKind, *, hours: int = 1
 ) -> list[str]:
