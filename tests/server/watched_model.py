@@ -20,6 +20,8 @@ NAME = "churn"
 BASE = f"/projects/default/models/{NAME}"
 #: A column whose name would like to be markup.
 EVIL = "a/b <i>&\"'"
+#: What the records of the last days brought beside.
+UNKNOWN = '{"gate <i>":"B7","deep":{"x":1}}'
 
 
 def day(number: int) -> datetime:
@@ -73,8 +75,26 @@ def records() -> pa.Table:
         "score": pa.array(score),
         "gone": pa.array(rng.random(n) < score + worse, mask=(at >= DAYS - 2) & (offset > 0.5)),
         "_version": pa.array(np.where(at >= 40, "2", "1")),
+        "_extra": pa.array([UNKNOWN if day >= 44 else None for day in at], pa.string()),
     }
     return pa.table(columns)
+
+
+def misfits() -> pa.Table:
+    """Rows that did not fit, a group of two and one alone."""
+    record = '{"prediction_id":"q1","timestamp":"2026-01-05T00:00:00Z","amount":"<b>ten</b>"}'
+    message = "column 'amount': \"<b>ten</b>\" is no number; send a number or null"
+    return pa.table(
+        {
+            "index": [0, 1, 0],
+            "code": ["type_error", "type_error", "bad_ndjson"],
+            "column": pa.array([EVIL, EVIL, None], pa.string()),
+            "message": [message, message, "line 3, column 1: not JSON: <i>"],
+            "record": [record, record, "<script>alert(1)</script>"],
+            "resource": ["predictions"] * 3,
+            "version": pa.array(["2", "2", None], pa.string()),
+        }
+    )
 
 
 def make(folder: Path) -> Path:
@@ -83,6 +103,7 @@ def make(folder: Path) -> Path:
     try:
         model = runtime.create("default", NAME, schema())
         runtime.lake.append("default", NAME, "records", records())
+        runtime.lake.append("default", NAME, "quarantine", misfits())
         made = from_stored(runtime, model, START, day(BASELINE_DAYS))
         runtime.put_baseline(model, made.baseline, source="interval")
         scheduler: Any = runtime.scheduler

@@ -206,6 +206,14 @@ class Links:
         """The page of the budget and the monitors."""
         return f"{self.base}/monitors"
 
+    def quarantine(self) -> str:
+        """The page of what did not fit."""
+        return f"{self.base}/quarantine"
+
+    def schema(self) -> str:
+        """The page of the schema."""
+        return f"{self.base}/schema"
+
     def incident(self, number: int) -> str:
         """An incident's page."""
         return f"{self.base}/incidents/{number}"

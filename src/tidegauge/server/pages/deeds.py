@@ -1,19 +1,22 @@
-"""What people do on pages: take an incident on, end it, write about it. Plain forms."""
+"""What people do on pages, by plain forms: with incidents, quarantined rows, new columns."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from tidegauge.engine.quarantine import Chosen
 from tidegauge.errors import BadInput, NotFound, TidegaugeError
+from tidegauge.server.newcomers import accept
 from tidegauge.server.pages.asked import Links
 from tidegauge.server.pages.rendering import HEADERS
 from tidegauge.server.pages.serving import Desk, desk_of, error_answer
 from tidegauge.server.problems import Refused
+from tidegauge.server.quarantining import replay
 from tidegauge.server.routes import incidents as api
 
 _LARGEST = 64 << 10
@@ -62,7 +65,7 @@ async def _fields(request: Request) -> dict[str, str]:
         body += part
         if len(body) > _LARGEST:
             raise BadInput("the note is too long; keep it under 10,000 letters", code="too_large")
-    held = parse_qs(body.decode("utf-8", "replace"))
+    held = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
     return {name: values[0].strip() for name, values in held.items()}
 
 
@@ -82,7 +85,48 @@ def _do(desk: Desk, request: Request, action: str, fields: dict[str, str]) -> No
         raise BadInput("the note is empty; write something in it", code="empty_note")
 
 
+def _replay(desk: Desk, request: Request, fields: dict[str, str]) -> str:
+    """Check quarantined rows again; return where to go on."""
+    runtime = desk.runtime
+    found = runtime.get(request.path_params["project"], request.path_params["model"])
+    chosen = {name: fields[name][:1000] for name in _CHOOSING if name in fields}
+    done = replay(runtime, found, Chosen(**chosen))
+    told = {"replayed": done.replayed, "repeated": done.repeated, "stayed": done.stayed}
+    return f"{Links(found.project, found.name).quarantine()}?{urlencode(told)}"
+
+
+def _accept(desk: Desk, request: Request, fields: dict[str, str]) -> str:
+    """Take a column into the schema; return where to go on."""
+    runtime = desk.runtime
+    found = runtime.get(request.path_params["project"], request.path_params["model"])
+    wanted = {fields.get("column", ""): fields.get("type") or None}
+    accept(runtime, found, wanted, by=fields.get("by", "")[:200] or "somebody", reason="")
+    return f"{Links(found.project, found.name).schema()}#new"
+
+
+def _model_endpoint(
+    work: Callable[[Desk, Request, dict[str, str]], str],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def deed(request: Request) -> Response:
+        try:
+            _require_own_page(request)
+            fields = await _fields(request)
+            address = await run_in_threadpool(work, desk_of(request.app), request, fields)
+        except TidegaugeError as error:
+            return error_answer(error)
+        return RedirectResponse(address, 303, HEADERS)
+
+    return deed
+
+
+_CHOOSING = ("resource", "code", "column")
+_OF_MODEL = "/projects/{project}/models/{model}"
 _INCIDENT = "/projects/{project}/models/{model}/incidents/{incident:int}"
-DEEDS = tuple(
-    (f"{_INCIDENT}/{action}", _endpoint(action)) for action in ("acknowledge", "resolve", "notes")
+DEEDS = (
+    *(
+        (f"{_INCIDENT}/{action}", _endpoint(action))
+        for action in ("acknowledge", "resolve", "notes")
+    ),
+    (f"{_OF_MODEL}/quarantine/replay", _model_endpoint(_replay)),
+    (f"{_OF_MODEL}/schema/accept", _model_endpoint(_accept)),
 )

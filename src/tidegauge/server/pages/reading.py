@@ -46,7 +46,7 @@ class Standing:
         """Changes when anything of it does."""
         told = [
             self.model.id,
-            hash(self.model.schema.names),
+            hash(self.model.schema.columns),
             self.points,
             self.newest,
             None if self.baseline is None else self.baseline.id,

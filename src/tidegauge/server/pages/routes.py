@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.routing import Route
 
 from tidegauge.catalog.tables import AuditEntry, Incident
+from tidegauge.engine.quarantine import QuarantineReader
 from tidegauge.errors import BadInput, NotFound
 from tidegauge.lake.wildcard import ANY
 from tidegauge.report.format import interval
 from tidegauge.schema import Column, ColumnType
 from tidegauge.server.known import Model
+from tidegauge.server.newcomers import new_columns
 from tidegauge.server.pages import column, fleet, incident, listing, model, monitors, window
-from tidegauge.server.pages.asked import Asked, Links, read_query, read_time, time_text
+from tidegauge.server.pages.asked import Asked, Links, read_time, time_text
 from tidegauge.server.pages.deeds import DEEDS
 from tidegauge.server.pages.distributions import window_histogram
 from tidegauge.server.pages.drawings import DRAWINGS
+from tidegauge.server.pages.framing import frame, model_of, opened
 from tidegauge.server.pages.held import Sheet
 from tidegauge.server.pages.history import History
+from tidegauge.server.pages.quarantine import quarantine_page
 from tidegauge.server.pages.reading import Standing, window_at
 from tidegauge.server.pages.rendering import render, static_file
+from tidegauge.server.pages.schema import PATIENCE, schema_page
 from tidegauge.server.pages.server import server_page
 from tidegauge.server.pages.serving import Clock, Desk, Elsewhere, page
 from tidegauge.server.pages.span import Span
@@ -33,53 +37,8 @@ from tidegauge.server.shown import by_harm
 #: Windows of a model's row among all models.
 _FLEET_WINDOWS = 60
 _NOTES = 10_000
-
-
-def model_of(desk: Desk, request: Request) -> Model:
-    """Return the model that an address names.
-
-    Raises
-    ------
-    NotFound
-        Naming what it may have been meant to be.
-    """
-    return desk.runtime.get(request.path_params["project"], request.path_params["model"])
-
-
-def opened(desk: Desk, request: Request) -> tuple[Standing, Asked, Span | None]:
-    """Return what a page of one model begins with; sends on where the range is no whole windows."""
-    found = model_of(desk, request)
-    standing = desk.reading.standing(found)
-    asked = read_query(request.query_params, found.schema)
-    span = desk.reading.span(standing, asked)
-    if span is not None and request.method == "GET":
-        _settled(request, asked, span)
-    return standing, asked, span
-
-
-def _settled(request: Request, asked: Asked, span: Span) -> None:
-    wanted = {}
-    for name, told, whole in (("start", asked.start, span.start), ("end", asked.end, span.end)):
-        if told is not None and request.query_params[name] != time_text(whole):
-            wanted[name] = time_text(whole)
-    if wanted:
-        query = urlencode({**dict(request.query_params), **wanted}, safe=":,")
-        raise Elsewhere(f"{request.url.path}?{query}")
-
-
-def frame(standing: Standing, asked: Asked, span: Span | None, place: str) -> dict[str, Any]:
-    """Return what the frame of every page of one model needs."""
-    found = standing.model
-    going_on = [one for one in standing.incidents if one.state != "resolved"]
-    return {
-        "model": found,
-        "links": Links(found.project, found.name, asked),
-        "asked": asked,
-        "span": span,
-        "place": place,
-        "going_on": len(going_on),
-        "baseline": standing.baseline,
-    }
+#: New columns that a model's page names.
+_NAMED = 4
 
 
 def fleet_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
@@ -132,10 +91,12 @@ def model_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     facts = desk.runtime.facts.of(standing.model)
     arriving = desk.runtime.waiting(standing.model) if span is None else 0
     waiting = f"{facts.records}-{facts.last_event}-{arriving}" if span is None else ""
+    aside = _aside(desk, standing.model)
+    waiting += f"-{aside}"
     clock.lap("stamp")
 
     def make() -> str:
-        values = frame(standing, asked, span, "model")
+        values = {**frame(standing, asked, span, "model"), **aside}
         history = desk.reading.history(standing, asked, span)
         if history is None:
             address = str(request.base_url).rstrip("/")
@@ -151,6 +112,17 @@ def model_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     sheet = desk.held(clock, address, f"{standing.stamp}{waiting}", make)
     clock.lap("render")
     return sheet
+
+
+def _aside(desk: Desk, found: Model) -> dict[str, Any]:
+    """Return what a model's page tells of what did not fit, and of columns that are not known."""
+    fresh = new_columns(desk.runtime, found, patience=PATIENCE).columns
+    reader = QuarantineReader(desk.runtime.engine)
+    return {
+        "kept": reader.count(found.project, found.name),
+        "fresh": [column.name for column in fresh[:_NAMED]],
+        "fresh_count": len(fresh),
+    }
 
 
 def column_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
@@ -424,6 +396,8 @@ _PAGES: tuple[tuple[str, Callable[[Desk, Request, Clock], Sheet]], ...] = (
     (_MODEL + "/incidents", incidents_page),
     (_MODEL + "/incidents/{incident:int}", incident_page),
     (_MODEL + "/monitors", monitors_page),
+    (_MODEL + "/quarantine", quarantine_page),
+    (_MODEL + "/schema", schema_page),
     (_MODEL + "/windows/{start}", window_page),
 )
 
