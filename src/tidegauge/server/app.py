@@ -22,7 +22,16 @@ from tidegauge.server.observing import Observer, RequestTallies
 from tidegauge.server.origins import OriginGuard
 from tidegauge.server.problems import add_error_handlers
 from tidegauge.server.readiness import Readiness, checks
-from tidegauge.server.routes import baselines, health, incidents, ingest, models, monitors
+from tidegauge.server.routes import (
+    baselines,
+    health,
+    incidents,
+    ingest,
+    models,
+    monitors,
+    quarantine,
+    schemas,
+)
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
 from tidegauge.server.shortcut import Shortcut
@@ -124,7 +133,7 @@ def create_app(
     app.state.runtime = None
     app.state.readiness = Readiness((), life)
     add_error_handlers(app)
-    for part in (ingest, models, monitors, baselines, incidents, health):
+    for part in (ingest, models, schemas, quarantine, monitors, baselines, incidents, health):
         app.include_router(part.router)
     _add_pages(app)
     _add_docs(app)
