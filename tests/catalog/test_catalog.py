@@ -358,6 +358,15 @@ def test_an_incident_grows_until_it_is_resolved(catalog: Catalog, model: Model) 
     assert len(catalog.incidents.alarms(number)) == 3
 
 
+def test_windows_with_an_alarm_of_the_whole_are_told_by_kind(
+    catalog: Catalog, model: Model
+) -> None:
+    opened(catalog, model, alarm(1), alarm(2, segment='{"carrier": "UA"}'), alarm(3, column="age"))
+    found = catalog.incidents.alarmed_windows(model.id, "3", "drift")
+    assert found == {NOW + DAY, NOW + 3 * DAY}
+    assert catalog.incidents.alarmed_windows(model.id, None, "drift") == frozenset()
+
+
 def test_incidents_are_listed_by_project_model_and_state(catalog: Catalog, model: Model) -> None:
     catalog.projects.ensure("other")
     twin, _ = catalog.models.ensure("other", model.name, SCHEMA)

@@ -202,7 +202,7 @@ class Incidents:
             .where(
                 IncidentAlarm.model_id == model_id,
                 IncidentAlarm.version == version,
-                IncidentAlarm.segment.is_(None),
+                IncidentAlarm.segment == None,  # noqa: E711 (bound as the text of none)
                 Incident.kind == kind,
             )
             .distinct()
