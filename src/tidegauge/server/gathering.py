@@ -1,7 +1,7 @@
 """Requests with records on their way through the event loop: small ones of a kind go together.
 
-While a worker is busy with a request of a lane, what else comes on that lane gathers, and is worked
-on together next. A request that finds its lane free never waits for company.
+While requests of a lane are being checked and made durable, what else comes on that lane gathers,
+and is worked on together next. A request that finds its lane free never waits for company.
 """
 
 from __future__ import annotations
@@ -40,6 +40,19 @@ class _Ticket:
             self.future.set_result(result)
 
 
+@dataclass(slots=True, eq=False)
+class _Group:
+    """Requests that are worked on together, and how much of them is not durable yet."""
+
+    tickets: Sequence[_Ticket]
+    lane: Lane | None
+    open: int = 0
+
+    def settle(self, error: BaseException) -> None:
+        for ticket in self.tickets:
+            ticket.settle(error)
+
+
 class Gathering:
     """Has requests worked on in threads, and tells each what became of it.
 
@@ -52,7 +65,7 @@ class Gathering:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        #: Lanes on which a worker is busy, with what has gathered there.
+        #: Busy lanes, with what has gathered there.
         self._lanes: dict[Lane, deque[_Ticket]] = {}
 
     async def take(self, post: Post) -> Account:
@@ -74,44 +87,41 @@ class Gathering:
     def _admit(self, ticket: _Ticket) -> None:
         post = ticket.post
         if not post.is_small:
-            self._work([ticket], None)
+            self._work(_Group([ticket], None))
         elif (gathered := self._lanes.get(post.lane)) is not None:
             gathered.append(ticket)
         else:
             self._lanes[post.lane] = deque()
-            self._work([ticket], post.lane)
+            self._work(_Group([ticket], post.lane))
 
-    def _work(self, tickets: Sequence[_Ticket], lane: Lane | None) -> None:
+    def _work(self, group: _Group) -> None:
         loop = asyncio.get_running_loop()
         try:
-            done = self._runtime.workers.submit(self._receive, loop, tickets)
+            done = self._runtime.workers.submit(self._receive, loop, group)
         except RuntimeError:  # The workers have ended.
-            self._worked(tickets, lane, _stopping())
+            self._worked(group, _stopping())
             return
-        done.add_done_callback(partial(_call, loop, self._worked, tickets, lane))
+        done.add_done_callback(partial(_call, loop, self._worked, group))
 
-    def _receive(self, loop: asyncio.AbstractEventLoop, tickets: Sequence[_Ticket]) -> None:
+    def _receive(self, loop: asyncio.AbstractEventLoop, group: _Group) -> None:
         """Work on requests; runs in a worker."""
-        for outcome in receive(self._runtime, [ticket.post for ticket in tickets]):
-            outcome.future.add_done_callback(partial(_call, loop, self._settle, tickets, outcome))
+        outcomes = receive(self._runtime, [ticket.post for ticket in group.tickets])
+        # One more, for the worker itself: `_worked` comes after all others that are done by then.
+        group.open = 1 + sum(bool(outcome.accounts) for outcome in outcomes)
+        for outcome in outcomes:
+            outcome.future.add_done_callback(partial(_call, loop, self._settle, group, outcome))
 
-    def _worked(self, tickets: Sequence[_Ticket], lane: Lane | None, done: Future[None]) -> None:
-        """Go on with what has gathered meanwhile."""
+    def _worked(self, group: _Group, done: Future[None]) -> None:
+        """Take note that a worker has handed over all that it could."""
         error = _stopping().exception() if done.cancelled() else done.exception()
         if error is not None:
-            for ticket in tickets:
-                ticket.settle(error)
-        if lane is None:
-            return
-        gathered = self._lanes[lane]
-        if gathered:
-            self._work(_some(gathered), lane)
-        else:
-            del self._lanes[lane]
+            group.settle(error)
+            group.open = 1
+        self._close(group)
 
-    def _settle(self, tickets: Sequence[_Ticket], outcome: Outcome, future: Future[Any]) -> None:
+    def _settle(self, group: _Group, outcome: Outcome, future: Future[Any]) -> None:
         """Tell requests what became of them."""
-        some = [tickets[place] for place in outcome.places]
+        some = [group.tickets[place] for place in outcome.places]
         error = future.exception()
         if isinstance(error, Released):
             for ticket in some:
@@ -126,6 +136,19 @@ class Gathering:
             self._count(some[0].post, outcome.accounts)
             for ticket, account in zip(some, outcome.accounts, strict=True):
                 ticket.settle(account)
+        if outcome.accounts:
+            self._close(group)
+
+    def _close(self, group: _Group) -> None:
+        """Once nothing of a group is open any more, go on with what has gathered meanwhile."""
+        group.open -= 1
+        if group.open or group.lane is None:
+            return
+        gathered = self._lanes[group.lane]
+        if gathered:
+            self._work(_Group(_some(gathered), group.lane))
+        else:
+            del self._lanes[group.lane]
 
     def _count(self, post: Post, accounts: Iterable[Account]) -> None:
         accepted = repeated = quarantined = 0
