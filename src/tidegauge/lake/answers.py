@@ -14,8 +14,12 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
+import orjson
+
 #: How long an idempotency key keeps its answer.
 ANSWER_SECONDS = 24 * 3600
+#: What stands in the place of a message that quoted a record.
+ERASED = "erased"
 _PRUNE_EVERY = 600.0
 _PART = 20_000
 _SCHEMA = """
@@ -164,6 +168,40 @@ class Answers:
                 if self._recent.get(key) == held:
                     del self._recent[key]
 
+    def redact(self, project: str, model: str) -> int:
+        """Take the messages of errors, which quote records, out of a model's stored answers.
+
+        What they said of how many records were accepted stays, and so does the key. Nothing of
+        before is left in the file, or beside it.
+
+        Returns
+        -------
+        int
+            How many answers were changed.
+        """
+        with self._storing:
+            held = self._database.execute(
+                "SELECT key, answer FROM answers WHERE project = ? AND model = ?", (project, model)
+            ).fetchall()
+            changed = [
+                (told, project, model, key)
+                for key, answer in held
+                if (told := _without_messages(bytes(answer))) is not None
+            ]
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                self._database.executemany(
+                    "UPDATE answers SET answer = ? WHERE project = ? AND model = ? AND key = ?",
+                    changed,
+                )
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        return len(changed)
+
     def close(self) -> None:
         """Let go of the file."""
         with self._storing:
@@ -175,6 +213,18 @@ class Answers:
         self._pruned_at = time.monotonic()
         oldest = self.now() - int(ANSWER_SECONDS * 1e6)
         self._database.execute("DELETE FROM answers WHERE answered_at < ?", (oldest,))
+
+
+def _without_messages(answer: bytes) -> bytes | None:
+    """Return an answer without what its errors say; None where that is nothing."""
+    try:
+        told = orjson.loads(answer)
+        errors = [error for error in told["errors"] if error.get("message") != ERASED]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    for error in errors:
+        error["message"] = ERASED
+    return orjson.dumps(told) if errors else None
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -200,7 +250,12 @@ def _open(path: Path) -> sqlite3.Connection:
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 10000"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "busy_timeout = 10000",
+            "secure_delete = ON",  # What was erased does not stay on free pages.
+        ):
             connection.execute(f"PRAGMA {pragma}")
         connection.executescript(_SCHEMA)
     except BaseException:

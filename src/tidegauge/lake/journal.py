@@ -303,10 +303,27 @@ class Journal:
                 self._waiting.trim(target, journal, offset)
         self._release_done()
 
-    def roll(self) -> None:
-        """Have what comes next written to a new segment, so that the old ones can go."""
-        self._do(self._finish_segment)
+    def roll(self) -> int:
+        """Have what comes next written to a new segment, so that the old ones can go.
+
+        Returns
+        -------
+        int
+            The least number that a segment has to which anything is written from now on.
+        """
+        following: list[int] = []
+
+        def finish() -> None:
+            self._finish_segment()
+            following.append(self._last_sequence + 1)
+
+        self._do(finish)
         self._release_done()
+        return following[0]
+
+    def redact(self, project: str, model: str) -> int:
+        """Take what quotes records out of a model's stored answers; return how many had any."""
+        return self._answers.redact(project, model)
 
     def oldest_segment(self) -> int:
         """Return the number of the oldest segment that is still there, or of the next one."""

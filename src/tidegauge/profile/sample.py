@@ -6,13 +6,15 @@ whole, and two versions that scored the same traffic hold the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tidegauge.profile.columns import encode
+from tidegauge.profile.hashing import hash_array
 
 #: Rows kept of each window.
 SAMPLE_SIZE = 2_000
@@ -96,6 +98,40 @@ def together(parts: Sequence[pa.Table]) -> pa.Table:
     for name in mixed:
         parts = [_with_texts(part, name) for part in parts]
     return pa.concat_tables(parts, promote_options="permissive")
+
+
+def without(sample: pa.Table, ids: Collection[str], columns: Collection[str]) -> pa.Table:
+    """Return a sample without the rows of some prediction ids.
+
+    Parameters
+    ----------
+    sample : pyarrow.Table
+    ids : collection of str
+    columns : collection of str
+        Which of its columns hold ids. Where it has none, rows are known by the hash of their id.
+
+    Examples
+    --------
+    >>> sample = pa.table({"id": ["a", "b"], "_hash": pa.array([1, 2], pa.uint64())})
+    >>> without(sample, ["a"], ["id"])["id"].to_pylist()
+    ['b']
+    """
+    texts = pa.array(sorted(ids), pa.string())
+    ours = pc.is_in(sample["_hash"], value_set=pa.array(hash_array(texts)))
+    for name in columns:
+        if name in sample.column_names:
+            held = sample[name]
+            if pa.types.is_floating(held.type):
+                # Whole numbers are told without a point, as ids are.
+                held = pa.chunked_array([[_told(value) for value in held.to_pylist()]], pa.string())
+            ours = pc.or_(ours, pc.is_in(held.cast(pa.string()), value_set=texts))
+    return sample.filter(pc.invert(ours))
+
+
+def _told(value: float | None) -> str | None:
+    if value is None:
+        return None
+    return str(int(value)) if value.is_integer() else str(value)
 
 
 def _promotable(fields: list[pa.Field]) -> bool:

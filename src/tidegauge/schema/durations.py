@@ -1,12 +1,12 @@
-"""Spans of time as people write them: ``10m``, ``6h``, ``1.5d``, ``2w``."""
+"""Spans of time as people write them: ``10m``, ``6h``, ``1.5d``, ``2w``, ``2y``."""
 
 from __future__ import annotations
 
 import re
 from datetime import timedelta
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_FORM = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
+_FORM = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdwy])")
 
 
 def read_duration(text: str) -> timedelta | None:
