@@ -1,5 +1,6 @@
 # make demo    install, and watch a real model being monitored     make test     everything that is tested
 # make bench   the figures, beside their floors and peers           make lint     style, types      make format
+# make bench-ingest      what is taken in a second, durably    make torture   faults under load
 # make bench-detection   false alarms, missed changes and agreement with others, over simulated months
 
 PYTHON ?= python3
@@ -8,9 +9,10 @@ BIN := $(VENV)/bin
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+TORTURE_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test system bench bench-detection lint format docs constraints clean
+.PHONY: demo test system bench bench-detection bench-ingest torture lint format docs constraints clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/tidegauge demo $(DEMO_ARGS)
@@ -29,6 +31,12 @@ bench: $(VENV)/.dev
 bench-detection: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.detection $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.agreement
+
+bench-ingest: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.ingest $(BENCH_ARGS)
+
+torture: $(VENV)/.dev system
+	$(BIN)/python -m tests.torture $(TORTURE_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tidegauge.errors import Conflict
+from tidegauge.errors import BadInput, Conflict
 
 try:
     import fcntl
@@ -43,8 +43,17 @@ class FileLock:
         ------
         Conflict
             When another process holds it.
+        BadInput
+            When its folder cannot be written.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise BadInput(
+                f"the folder {self.path.parent} cannot be written ({error.strerror}); make it "
+                "writable, or name another",
+                code="bad_data_folder",
+            ) from None
         if fcntl is not None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,241 @@
+"""A server in a folder of its own that is started, killed and started again, and what it keeps."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+from tests.torture.senders import Account
+
+#: Everything happens often, so that whatever is killed is killed in the middle of something.
+HURRIED = {
+    "TIDEGAUGE_FLUSH_INTERVAL": "0.2",
+    "TIDEGAUGE_TICK_INTERVAL": "0.2",
+    "TIDEGAUGE_WINDOW": "10m",
+    "TIDEGAUGE_LATENESS": "10m",
+    "TIDEGAUGE_RESTATE_INTERVAL": "1s",
+    "TIDEGAUGE_MIN_FREE": "0",
+}
+
+
+class World:
+    """A data folder, and the server that runs on it now, if one does.
+
+    Parameters
+    ----------
+    data : Path
+    lake : str, optional
+        Where the lake is; by default in the folder.
+    options : dict, optional
+        How that is reached.
+    log : Path, optional
+        Where what the servers say is written; beside the folder by default.
+    **settings : str
+        Environment variables besides those of `HURRIED`.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        lake: str | None = None,
+        options: dict[str, str] | None = None,
+        log: Path | None = None,
+        **settings: str,
+    ) -> None:
+        self.data = data
+        self.lake = lake or str(data / "lake")
+        self._options = options
+        if lake is not None:
+            settings |= {"TIDEGAUGE_LAKE": lake, "TIDEGAUGE_LAKE_OPTIONS": json.dumps(options)}
+        self.address: str | None = None
+        self.process: subprocess.Popen[str] | None = None
+        self.log = log or data.parent / f"{data.name}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._environment = {**os.environ, **HURRIED, **settings}
+
+    def start(self, **settings: str) -> str:
+        """Start a server, with further settings, and return its address once it takes requests."""
+        command = [sys.executable, "-m", "tidegauge.cli", "serve"]
+        with self.log.open("a") as log:
+            process = subprocess.Popen(
+                [*command, "--data", str(self.data), "--port", "0"],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**self._environment, **settings},
+            )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        address = next((word for word in line.split() if word.startswith("http")), None)
+        if address is None:
+            process.wait(20)
+            process.stdout.close()
+            raise ServerRefused(self.log.read_text()[-2000:])
+        # What else it says is read, so that it never waits for a reader.
+        threading.Thread(target=_drained, args=(process.stdout,), daemon=True).start()
+        self.process, self.address = process, address
+        return address
+
+    def where(self) -> str | None:
+        """Return the server's address, or None while none runs."""
+        return self.address
+
+    def kill(self) -> None:
+        """End the server as a loss of power would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Ask the server to end, and return its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, sign: int) -> int:
+        process, self.process, self.address = self.process, None, None
+        assert process is not None
+        process.send_signal(sign)
+        return process.wait(60)
+
+    def close(self) -> None:
+        """End whatever runs."""
+        if self.process is not None:
+            self.kill()
+
+    def get(self, path: str) -> Any:
+        """Return what a path of the API answers."""
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as answer:
+            return json.loads(answer.read())
+
+    def post(self, path: str, content: Mapping[str, Any]) -> Any:
+        """Post JSON to a path of the API."""
+        request = urllib.request.Request(
+            f"{self.address}{path}",
+            json.dumps(content).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read())
+
+    def settled(self, model: str = "rides", patience: float = 90.0) -> dict[str, Any]:
+        """Wait until all that was acknowledged is in the lake and judged; return the model."""
+        until = time.monotonic() + patience
+        while True:
+            told: dict[str, Any] = self.get(f"/v1/projects/default/models/{model}")
+            lag = told["lag"]
+            if not (lag["records"] or lag["windows"] or lag["restatements"]):
+                return told
+            assert time.monotonic() < until, f"not settled after {patience} s: {lag}"
+            time.sleep(0.2)
+
+    def stored(self, kind: str = "records", model: str = "rides") -> Counter[str]:
+        """Return how often each prediction id stands in a table of the lake."""
+        where = f"{self.lake}/default/{model}/{kind}"
+        if not DeltaTable.is_deltatable(where, self._options):
+            return Counter()
+        handle = DeltaTable(where, storage_options=self._options)
+        table = handle.to_pyarrow_table(columns=["prediction_id"])
+        return Counter(table["prediction_id"].to_pylist())
+
+
+class ServerRefused(Exception):
+    """The server did not start; carries what it said."""
+
+
+@dataclass
+class Outcome:
+    """What came of a fault.
+
+    Parameters
+    ----------
+    fault : str
+    tried : int
+        How often it was done.
+    acknowledged : int
+        Records that the server had said were durable.
+    lost, doubled : int
+        Of these; and of all that stands in the lake.
+    note : str
+        What else was found.
+    """
+
+    fault: str
+    tried: int
+    acknowledged: int
+    lost: int
+    doubled: int
+    note: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing was lost, and nothing is there twice."""
+        return self.lost == 0 and self.doubled == 0
+
+
+def counted(
+    fault: str,
+    tried: int,
+    world: World,
+    account: Account,
+    note: str = "",
+    model: str = "rides",
+    *,
+    expected_lost: frozenset[str] = frozenset(),
+    erased: frozenset[str] = frozenset(),
+) -> Outcome:
+    """Compare what was acknowledged with what is stored; the server must have settled."""
+    stored, labels = world.stored(model=model), world.stored("labels", model)
+    missing = account.acknowledged - stored.keys() - erased
+    lost = missing - expected_lost
+    lost |= account.labelled - labels.keys() - erased - expected_lost
+    doubled = sum(count - 1 for count in stored.values())
+    doubled += sum(count - 1 for count in labels.values())
+    came_back = len(erased & stored.keys())
+    parts = [note] if note else []
+    if account.again:
+        parts.append(f"{account.again} batches sent again")
+    if account.differing:
+        parts.append(f"{len(account.differing)} answers differ: {account.differing[0]}")
+        doubled += len(account.differing)
+    if came_back:
+        parts.append(f"{came_back} erased records came back")
+        lost |= {"erased records that came back"}
+    return Outcome(fault, tried, len(account.acknowledged), len(lost), doubled, "; ".join(parts))
+
+
+def alarms_twice(world: World) -> int:
+    """Return how many alarms stand in the catalog more than once."""
+    incidents = world.get("/v1/projects/default/incidents?limit=1000")["incidents"]
+    seen: Counter[tuple[Any, ...]] = Counter()
+    for incident in incidents:
+        told = world.get(f"/v1/projects/default/incidents/{incident['id']}")
+        for alarm in told.get("alarms", ()):
+            segment = json.dumps(alarm.get("segment"))
+            key = alarm["metric"], alarm["column"], segment, alarm["window_start"]
+            seen[key] += 1
+    return sum(count - 1 for count in seen.values())
+
+
+def wait_for(what: Callable[[], bool], patience: float, every: float = 0.002) -> bool:
+    """Wait until something is so; False if it was not in time."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        if what():
+            return True
+        time.sleep(every)
+    return False
+
+
+def _drained(stream: Any) -> None:
+    with stream:
+        for _ in stream:
+            pass
