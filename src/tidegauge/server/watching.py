@@ -41,6 +41,7 @@ from tidegauge.profile.layout import to_datetime, to_micros, window_floor
 from tidegauge.profile.profile import merge_profiles
 from tidegauge.server import tracing
 from tidegauge.server.ages import facts_of
+from tidegauge.server.changing import in_types_of
 from tidegauge.server.known import Model
 from tidegauge.server.news import Fresh
 from tidegauge.server.past import stored_past
@@ -337,7 +338,7 @@ class ModelWatch:
         return self.runtime.engine.batches(
             model.project,
             model.name,
-            model.schema,
+            in_types_of(model.schema, self.yardstick.baseline.layout.schema),
             start,
             end,
             version=version,
