@@ -50,7 +50,7 @@ def test_every_request_has_an_id_in_its_answer_its_problem_and_its_line(
     lines = parsed(server.stop()[2])
     told = {"timestamp", "level", "logger", "event"}
     assert all(told <= line.keys() for line in lines)
-    mine = [line for line in lines if line["logger"] == "tidegauge.requests"]
+    mine = [line for line in lines if line["logger"].startswith("tidegauge.requests")]
     missing = next(line for line in mine if line["request_id"] == "nightly 7")
     assert (missing["status"], missing["method"]) == (404, "GET")
     assert missing["path"] == "/v1/projects/default/models/none"

@@ -56,8 +56,8 @@ def test_closing_a_window_is_one_trace_of_its_steps_and_a_request_joins_its_call
             close_a_window(http)
             caller = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01", "x-request-id": "r-17"}
             unwanted = {"traceparent": f"00-{'ef' * 16}-{'cd' * 8}-00"}
-            http.post(f"{PATH}/predictions", json=records(3), headers=caller)
-            http.post(f"{PATH}/predictions", json=records(3), headers=unwanted)
+            http.post(f"{PATH}/predictions?version=3", json=records(3), headers=caller)
+            http.post(f"{PATH}/predictions?version=3", json=records(3), headers=unwanted)
             http.get(f"{PATH}/metrics", headers=caller)
             spans = receiver.wait(
                 lambda seen: (
@@ -82,6 +82,11 @@ def test_closing_a_window_is_one_trace_of_its_steps_and_a_request_joins_its_call
     for before, after in pairwise(steps):
         assert closing.start <= before.start <= before.end <= after.start <= closing.end
     assert steps[0].attributes["tidegauge.version"] == "3"
+
+    flush = next(span for span in spans if span.name == "flush")
+    (table,) = children(spans, flush)
+    assert (table.name, table.attributes["tidegauge.table"]) == ("flush.table", "records")
+    assert table.attributes["tidegauge.rows"] == 288 and table.trace_id == flush.trace_id
 
     joined = [span for span in spans if span.trace_id == "ab" * 16 and span.parent == "cd" * 8]
     by_name = {span.name: span for span in joined}

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO
@@ -182,6 +183,42 @@ def _told(error: BaseException, seen: frozenset[int] = frozenset()) -> Iterator[
         yield "Traceback (most recent call last):\n"
         yield from traceback.format_tb(error.__traceback__)
     yield f"{said(error)}\n"
+
+
+class Sparing(logging.Filter):
+    """Lets so many events through in a second, and says with the next how many it left out.
+
+    Parameters
+    ----------
+    most : int
+
+    Examples
+    --------
+    >>> sparing = Sparing(1)
+    >>> event = logging.makeLogRecord({})
+    >>> [sparing.filter(event) for _ in range(3)].count(False) >= 1
+    True
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+        self._second = 0
+        self._events = 0
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether an event is written."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._events = second, 0
+        self._events += 1
+        if self._events > self._most:
+            self._left_out += 1
+            return False
+        if self._left_out:
+            record.left_out_before, self._left_out = self._left_out, 0
+        return True
 
 
 def about_request(scope: MutableMapping[str, Any]) -> dict[str, Any]:

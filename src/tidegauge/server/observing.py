@@ -10,21 +10,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegauge.server import tracing
-from tidegauge.server.logs import about_request
+from tidegauge.server.logs import Sparing, about_request
 from tidegauge.server.request_ids import begin
 from tidegauge.server.tallies import Durations, Tally
 
 _log = logging.getLogger("tidegauge.requests")
+_of_records = logging.getLogger("tidegauge.requests.records")
 
 #: A request with records that took longer is logged, in seconds.
 SLOW = 1.0
-#: Lines a second about requests with records; the rest is counted.
-MOST_LINES = 10
+# A flood of refusals floods no log.
+_of_records.addFilter(Sparing(10))
 _HOT = ("/predictions", "/labels")
 _BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -70,9 +70,6 @@ class Observer:
         self.app = app
         self._requests = tallies.requests
         self._seconds = tallies.seconds
-        self._second = 0
-        self._lines = 0
-        self._left_out = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and note what became of it."""
@@ -123,30 +120,16 @@ class Observer:
         self._seconds.observe(seconds, (kind,))
         if kind != "predictions" and kind != "labels":
             if _log.isEnabledFor(logging.INFO):
-                self._say("request", scope, status, seconds)
+                _say(_log, "request", scope, status, seconds)
         elif status >= 400 or seconds > SLOW:
-            self._say_sparingly("refused" if status >= 400 else "slow", scope, status, seconds)
+            _say(_of_records, "refused" if status >= 400 else "slow", scope, status, seconds)
         if span is not None:
             span.end(route_of(scope), status)
 
-    def _say_sparingly(self, event: str, scope: Scope, status: int, seconds: float) -> None:
-        """Say it, unless much was said within this second: a flood of refusals floods no log."""
-        if not _log.isEnabledFor(logging.INFO):
-            return
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._lines = second, 0
-        self._lines += 1
-        if self._lines > MOST_LINES:
-            self._left_out += 1
-            return
-        more = {"left_out_before": self._left_out} if self._left_out else {}
-        self._left_out = 0
-        self._say(event, scope, status, seconds, **more)
 
-    def _say(self, event: str, scope: Scope, status: int, seconds: float, **more: Any) -> None:
-        about = about_request(scope) | {"status": status, "ms": round(seconds * 1000, 1)} | more
-        _log.info(event, extra=about)
+def _say(log: logging.Logger, event: str, scope: Scope, status: int, seconds: float) -> None:
+    about = about_request(scope)
+    log.info(event, extra={**about, "status": status, "ms": round(seconds * 1000, 1)})
 
 
 def kind_of(method: str, path: str) -> str:

@@ -14,10 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from tidegauge.errors import BadInput, Overloaded, TidegaugeError, Unavailable
-from tidegauge.server.logs import about_request
+from tidegauge.server.logs import Sparing, about_request
 from tidegauge.server.request_ids import current_id
 
 _log = logging.getLogger(__name__)
+_log.addFilter(Sparing(10))
 MEDIA_TYPE = "application/problem+json"
 
 #: The schema of every answer that is an error, for OpenAPI.
