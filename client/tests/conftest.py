@@ -135,7 +135,10 @@ class TideServer:
             assert self._news.wait_for(lambda: what(self), seconds), self.requests
 
     def handle(self, handler: _Handler) -> Reply | None:
-        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        length = int(handler.headers["Content-Length"])
+        body = handler.rfile.read(length)
+        if len(body) < length:  # cut off on its way
+            return None
         address = urlsplit(handler.path)
         headers = {name.lower(): value for name, value in handler.headers.items()}
         rows = _decoded(body, headers["content-type"])
