@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -15,17 +16,19 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from harness import Process, records
+from harness import Process, records, running
 from postgres import Postgres
 
 from tidegauge.server.life import Life
 from tidegauge.server.loop_lag import LoopLag
 from tidegauge.server.readiness import Finding, Part, Readiness, _event_loop
+from tidegauge.server.settings import Settings
 
 PATH = "/v1/projects/default/models/m"
 FAST = {"TIDEGAUGE_FLUSH_INTERVAL": "0.1", "TIDEGAUGE_TICK_INTERVAL": "0.2"}
@@ -33,7 +36,12 @@ FAST = {"TIDEGAUGE_FLUSH_INTERVAL": "0.1", "TIDEGAUGE_TICK_INTERVAL": "0.2"}
 BOUND = 2.5
 
 
-def running() -> Life:
+def fast(data: Path, **more: Any) -> Settings:
+    soon = timedelta(milliseconds=100)
+    return Settings(data=data, port=0, flush_interval=soon, tick_interval=soon, **more)
+
+
+def alive() -> Life:
     life = Life()
     life.begin("running")
     return life
@@ -75,7 +83,7 @@ def test_a_part_that_hangs_is_named_in_time_asked_once_and_forgiven() -> None:
         return Finding("ok", "")
 
     parts = (Part("disk", hangs), Part("other", lambda: Finding("ok", "fine")))
-    readiness = Readiness(parts, running(), patience=0.2, fresh=0.0)
+    readiness = Readiness(parts, alive(), patience=0.2, fresh=0.0)
     for _ in range(3):
         began = time.monotonic()
         report = readiness.report()
@@ -101,7 +109,7 @@ def test_probes_that_come_together_share_one_look() -> None:
         time.sleep(0.1)
         return Finding("ok", "")
 
-    readiness = Readiness((Part("slow", slow),), running())
+    readiness = Readiness((Part("slow", slow),), alive())
     with ThreadPoolExecutor(8) as pool:
         reports = [pool.submit(readiness.report) for _ in range(8)]
         assert not any(report.result().wrongs() for report in reports)
@@ -116,7 +124,7 @@ def test_parts_are_tried_at_the_same_time() -> None:
         return Finding("ok", "")
 
     parts = [Part(name, together) for name in "abc"]
-    assert not Readiness(parts, running()).report().wrongs()
+    assert not Readiness(parts, alive()).report().wrongs()
 
 
 def test_the_event_loops_lag_is_measured_and_warned_of() -> None:
@@ -156,43 +164,36 @@ def mounted(place: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_is_told_and_that_it_has_room_again(
-    start_process: Callable[..., Process], tmp_path: Path
-) -> None:
-    with mounted(tmp_path / "data", "size=24m") as data:
-        server = start_process(**FAST, TIDEGAUGE_MIN_FREE="4194304")
-        assert ready(server.address)[0] == 200
-        with (data / "filler").open("wb") as filler:
-            try:
-                while True:
-                    filler.write(bytes(1 << 16))
-                    filler.flush()
-            except OSError:
-                pass
-        found = until(server.address, 503)
-        assert {"disk"} <= set(failed(found))
-        assert httpx.get(f"{server.address}/healthz").status_code == 200
+def test_a_full_disk_is_told_and_that_it_has_room_again(tmp_path: Path) -> None:
+    with (
+        mounted(tmp_path / "data", "size=24m") as data,
+        running(fast(data, min_free=4 << 20)) as (address, _),
+    ):
+        assert ready(address)[0] == 200
+        with (data / "filler").open("wb") as filler, contextlib.suppress(OSError):
+            while True:
+                filler.write(bytes(1 << 16))
+                filler.flush()
+        found = until(address, 503)
+        assert "disk" in failed(found)
+        assert httpx.get(f"{address}/healthz").status_code == 200
         (data / "filler").unlink()
-        until(server.address, 200)
-        assert server.stop()[0] == 0
+        until(address, 200)
 
 
-def test_a_table_that_cannot_be_written_is_named(
-    start_process: Callable[..., Process], tmp_path: Path
-) -> None:
-    server = start_process(**FAST)
-    table = tmp_path / "data" / "lake" / "default" / "m" / "records"
-    with mounted(table, "ro"):
-        answer = httpx.post(f"{server.address}{PATH}/predictions", json=records(3))
-        assert answer.status_code == 202
-        found = until(server.address, 503)
-        assert failed(found) == ["flusher"]
-        assert "records of default/m could not be written" in found["message"]
-        assert httpx.get(f"{server.address}/readyz?exclude=flusher").status_code == 200
-    until(server.address, 200)
-    metrics = httpx.get(f"{server.address}/metrics").text
-    assert "tidegauge_flush_failing_tables 0.0" in metrics
-    assert server.stop()[0] == 0
+def test_a_table_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    table = tmp_path / "lake" / "default" / "m" / "records"
+    with running(fast(tmp_path)) as (address, _):
+        with mounted(table, "ro"):
+            answer = httpx.post(f"{address}{PATH}/predictions", json=records(3))
+            assert answer.status_code == 202
+            found = until(address, 503)
+            assert failed(found) == ["flusher"]
+            assert "records of default/m could not be written" in found["message"]
+            assert httpx.get(f"{address}/readyz?exclude=flusher").status_code == 200
+        until(address, 200)
+        metrics = httpx.get(f"{address}/metrics").text
+        assert "tidegauge_flush_failing_tables 0.0" in metrics
 
 
 @contextmanager
@@ -211,24 +212,45 @@ def frozen(database: Postgres) -> Iterator[None]:
 
 
 def test_a_catalog_that_hangs_or_is_away_is_told_in_time(
-    start_process: Callable[..., Process], postgres: Postgres
+    tmp_path: Path, postgres: Postgres
 ) -> None:
-    server = start_process(**FAST, TIDEGAUGE_DATABASE_URL=postgres.database())
-    assert ready(server.address)[0] == 200
-    with frozen(postgres):
-        found = until(server.address, 503)
-        assert failed(found) == ["catalog"]
-        assert "has not answered" in found["message"]
-        assert httpx.get(f"{server.address}/healthz", timeout=1).status_code == 200
-    until(server.address, 200)
-    postgres.stop()
-    try:
-        found = until(server.address, 503)
-        assert "catalog" in failed(found) and "Traceback" not in str(found)
-    finally:
-        postgres.start()
-    until(server.address, 200)
-    assert server.stop()[0] == 0
+    settings = fast(tmp_path, database_url=postgres.database())
+    with running(settings) as (address, _):
+        assert ready(address)[0] == 200
+        with frozen(postgres):
+            found = until(address, 503)
+            assert failed(found) == ["catalog"]
+            assert "has not answered" in found["message"]
+            assert httpx.get(f"{address}/healthz", timeout=1).status_code == 200
+            # What is known is told all the same.
+            metrics = httpx.get(f"{address}/metrics", timeout=6)
+            assert "tidegauge_journal_entries 0.0" in metrics.text
+        until(address, 200)
+        postgres.stop()
+        try:
+            found = until(address, 503)
+            assert "catalog" in failed(found) and "Traceback" not in str(found)
+        finally:
+            postgres.start()
+        until(address, 200)
+
+
+def test_a_server_that_stands_by_is_ready(tmp_path: Path) -> None:
+    shared = {"lake": str(tmp_path / "lake"), "database_url": f"sqlite:///{tmp_path / 'c.sqlite'}"}
+    with (
+        running(fast(tmp_path / "a", **shared)) as (first, _),
+        running(fast(tmp_path / "b", **shared)) as (second, _),
+    ):
+        said = []
+        for address in (first, second):
+            checks = until(address, 200)["checks"]
+            text = httpx.get(f"{address}/metrics").text
+            (line,) = [x for x in text.splitlines() if x.startswith("tidegauge_scheduler_holder ")]
+            said.append((line.split()[1], checks["scheduler"]["message"]))
+        assert said == [
+            ("1.0", "it closes windows"),
+            ("0.0", "it stands by: another server closes windows"),
+        ]
 
 
 # Start and end
