@@ -6,6 +6,7 @@ Paths are relative to the lake's root, with ``/``. What is written is there whol
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import threading
@@ -48,6 +49,12 @@ _URL = re.compile(r"([a-z0-9]+)://[A-Za-z0-9._~@/-]+")
 _ARROW = re.compile(r"\x1b\[[0-9;]*m|↳")
 
 
+class StoreError(Unavailable, OSError):
+    """The object store, or the way to it, fails; says so to a person."""
+
+    code = "lake_unavailable"
+
+
 class Store(Protocol):
     """Files by path, wherever they are."""
 
@@ -85,10 +92,8 @@ class Store(Protocol):
 
         Raises
         ------
-        BadInput
-            If it is not there, or does not let us in.
         Unavailable
-            If it does not answer.
+            If it is not there, does not let us in, or does not answer.
         """
 
     def close(self) -> None:
@@ -203,7 +208,7 @@ class RemoteStore:
         """
         parts: list[bytes] = []
         for attempt in attempts(_ATTEMPTS):
-            with attempt:
+            with attempt, in_words(self.url):
                 parts = list(self._chunks(path, size))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -217,7 +222,7 @@ class RemoteStore:
         handler: Any = DeltaStorageHandler(self.url, self.options)
         info: Any = None
         for attempt in attempts(_ATTEMPTS):
-            with attempt:
+            with attempt, in_words(self.url):
                 info = handler.get_file_info([path])[0]
         if info.type != fs.FileType.File:
             raise FileNotFoundError(f"{self.url}/{path} is not there")
@@ -236,16 +241,18 @@ class RemoteStore:
                 file.write(chunk)
 
         for attempt in attempts(_ATTEMPTS):
-            with attempt:
+            with attempt, in_words(self.url):
                 write_whole(target, fill)
 
     def write(self, path: str, content: bytes) -> None:
         """Write an object."""
-        self._courier.write(path, content)
+        with in_words(self.url):
+            self._courier.write(path, content)
 
     def delete(self, path: str) -> None:
         """Delete an object; one that is not there is fine."""
-        self._courier.delete(path)
+        with in_words(self.url):
+            self._courier.delete(path)
 
     def filesystem(self, below: str) -> fs.FileSystem:
         """Return the store for Arrow, with paths below one of its folders."""
@@ -267,10 +274,9 @@ class RemoteStore:
         thread.start()
         thread.join(CHECK_SECONDS)
         if thread.is_alive():
-            raise Unavailable(
+            raise StoreError(
                 f"the lake at {self.url} has not answered for {CHECK_SECONDS:.0f} s; see to its "
-                "address (the endpoint in the lake's options) and the network",
-                code="lake_unavailable",
+                "address (the endpoint in the lake's options) and the network"
             )
         if failed:
             raise refusal(self.url, failed[0])
@@ -418,7 +424,18 @@ def attempts(most: int, pause: float = 0.2) -> Iterator[contextlib.AbstractConte
             return
 
 
-def refusal(url: str, error: Exception) -> BadInput | Unavailable:
+@contextlib.contextmanager
+def in_words(url: str) -> Iterator[None]:
+    """Have errors of a store be told as :class:`StoreError`; that a file is not there stays so."""
+    try:
+        yield
+    except (StoreError, FileNotFoundError):
+        raise
+    except OSError as error:
+        raise refusal(url, error) from error
+
+
+def refusal(url: str, error: Exception) -> StoreError:
     """Return what a store's error means to a person.
 
     Examples
@@ -429,10 +446,12 @@ def refusal(url: str, error: Exception) -> BadInput | Unavailable:
     text = str(error)
     for words, meaning in _MEANINGS:
         if any(word in text for word in words):
-            return BadInput(f"the lake at {url}: {meaning}", code="bad_lake")
+            return StoreError(f"the lake at {url}: {meaning}")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return StoreError(f"files of the lake at {url} cannot be copied: {error.strerror}")
     lines = [_ARROW.sub("", line).strip() for line in text.splitlines()]
     told = ": ".join(line for line in lines if line)[:500]
-    return Unavailable(f"the lake at {url} does not answer: {told}", code="lake_unavailable")
+    return StoreError(f"the lake at {url} does not answer: {told}")
 
 
 _MEANINGS = (

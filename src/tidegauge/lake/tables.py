@@ -6,6 +6,7 @@ import logging
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from pyarrow import fs
 from tidegauge.lake.cache import FileCache, Remote
 from tidegauge.lake.columns import BATCH, DATE, INGESTED_AT, JOURNAL, partition_of, stamped
 from tidegauge.lake.names import TableKind, folder_name
-from tidegauge.lake.store import RemoteStore, open_store
+from tidegauge.lake.store import RemoteStore, in_words, open_store
 from tidegauge.lake.writing import append_rows
 
 _log = logging.getLogger(__name__)
@@ -157,10 +158,8 @@ class Lake:
 
         Raises
         ------
-        BadInput
-            If it is not there, or does not let us in.
         Unavailable
-            If it does not answer.
+            If it is not there, does not let us in, or does not answer.
         """
         self.store.check(writing=writing)
 
@@ -410,14 +409,15 @@ class Lake:
             return slots.setdefault(uri, _Slot())
 
     def _refreshed(self, slot: _Slot, uri: str) -> DeltaTable | None:
-        if slot.handle is not None:
-            slot.handle.update_incremental()
+        with in_words(self.root) if isinstance(self.store, RemoteStore) else nullcontext():
+            if slot.handle is not None:
+                slot.handle.update_incremental()
+                return slot.handle
+            try:
+                slot.handle = DeltaTable(uri, storage_options=self.storage_options or None)
+            except TableNotFoundError:
+                return None
             return slot.handle
-        try:
-            slot.handle = DeltaTable(uri, storage_options=self.storage_options or None)
-        except TableNotFoundError:
-            return None
-        return slot.handle
 
     def _committed(self, slot: _Slot, uri: str, app: AppTransaction) -> int | None:
         """Return the version of a table that has an origin's commit; None where it has not.
