@@ -194,6 +194,8 @@ def test_a_table_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         until(address, 200)
         metrics = httpx.get(f"{address}/metrics").text
         assert "tidegauge_flush_failing_tables 0.0" in metrics
+        counted = re.search(r'tidegauge_lake_failures_total{operation="(\w+)"} ([\d.]+)', metrics)
+        assert counted is not None and float(counted[2]) >= 1
 
 
 @contextmanager
@@ -230,6 +232,8 @@ def test_a_catalog_that_hangs_or_is_away_is_told_in_time(
         try:
             found = until(address, 503)
             assert "catalog" in failed(found) and "Traceback" not in str(found)
+            metrics = httpx.get(f"{address}/metrics", timeout=6).text
+            assert 'tidegauge_catalog_failures_total{error="' in metrics
         finally:
             postgres.start()
         until(address, 200)

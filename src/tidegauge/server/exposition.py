@@ -168,7 +168,9 @@ class Counters:
             "catalog_failures", "Calls of the catalog's database that failed, by error.", ("error",)
         )
         self.lake_failures = self._tally(
-            "lake_failures", "Calls of the lake that failed, by what was done.", ("operation",)
+            "lake_failures",
+            "Calls of the lake's store that failed, by what was done: check, log, read, write.",
+            ("operation",),
         )
         registry.register(_Gauges(gauges))
 
@@ -240,6 +242,10 @@ class Counters:
     def catalog_failed(self, error: str) -> None:
         """Note that a call of the catalog's database failed, with the kind of the error."""
         self.catalog_failures.add((error,))
+
+    def lake_failed(self, what: str) -> None:
+        """Note that a call of the lake's store failed, with what was done."""
+        self.lake_failures.add((what,))
 
     def model(self, project: str, model: str) -> tuple[str, str]:
         """Return the labels of a model; so many that no scrape grows without bound."""
