@@ -216,8 +216,9 @@ def label_files(
     """Return the files that may hold labels of a scan's records.
 
     Labels with a timestamp stand under the event date of their records. Those without one stand
-    under the date they were observed; this is looked for until ``horizon`` after the last event or
-    the last arrival, so that a replay of old records finds its labels too.
+    under the date they were observed; they are looked for from ``horizon`` before the first event,
+    since a label may wait for its prediction, until ``horizon`` after the last event or the last
+    arrival, so that a replay of old records finds its labels too.
 
     Parameters
     ----------
@@ -227,7 +228,7 @@ def label_files(
     dated = lake.files(project, model, "labels", first, last)
     until = max(last, scan.arrived or last) + horizon
     undated = lake.files(
-        project, model, "labels", first - timedelta(days=1), until, where="timestamp IS NULL"
+        project, model, "labels", first - horizon, until, where="timestamp IS NULL"
     )
     files = list(dict.fromkeys([*dated, *undated]))
     if not files or scan.rows is None:
