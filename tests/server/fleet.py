@@ -1,0 +1,247 @@
+"""Several server processes over one lake and one PostgreSQL, and a model that all of them serve."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from tidegauge.catalog import Catalog
+
+DAY = timedelta(days=1)
+START = datetime(2025, 3, 3, tzinfo=UTC)
+ROWS = 300
+ARROW = {"Content-Type": "application/vnd.apache.arrow.stream"}
+#: Everything happens often, so that little time passes.
+HURRIED = {
+    "TIDEGAUGE_FLUSH_INTERVAL": "0.2",
+    "TIDEGAUGE_TICK_INTERVAL": "0.2",
+    "TIDEGAUGE_RESTATE_INTERVAL": "1s",
+    "TIDEGAUGE_LATENESS": "1h",
+    "TIDEGAUGE_MIN_FREE": "0",
+}
+
+
+def records(first: int, days: int = 1, *, late: float = 0.0) -> pa.Table:
+    """Days of predictions with what came of them; ``late`` makes the outcome more frequent."""
+    rng = np.random.default_rng(first + 500)
+    n = days * ROWS
+    day = np.repeat(np.arange(first, first + days), ROWS)
+    second = np.tile(np.linspace(0, 86_000, ROWS), days)
+    micros = (day * 86_400e6 + second * 1e6).astype("int64")
+    score = np.clip(rng.beta(2, 5, n), 0.01, 0.99)
+    at = micros + int(START.timestamp() * 1e6)
+    return pa.table(
+        {
+            "prediction_id": [f"p{d}-{i}" for i, d in enumerate(day)],
+            "timestamp": pa.array(at).cast(pa.timestamp("us", "UTC")),
+            "age": rng.normal(size=n),
+            "place": rng.choice(["north", "south"], n),
+            "score": score,
+            "label": rng.random(n) < np.clip(score + late, 0, 1),
+        }
+    )
+
+
+class Server:
+    """One process with a data folder of its own."""
+
+    def __init__(self, data: Path, environment: dict[str, str]) -> None:
+        self.data = data
+        self._environment = {**os.environ, **HURRIED, **environment}
+        self._log = data.with_suffix(".log")
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "tidegauge.cli", "serve", "--port", "0"]
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(
+                [*command, "--data", str(self.data)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self._environment,
+            )
+        self._http: httpx.Client | None = None
+
+    @property
+    def http(self) -> httpx.Client:
+        """Its API, once it listens."""
+        if self._http is None:
+            assert self.process.stdout is not None
+            line = self.process.stdout.readline().decode()
+            address = next((word for word in line.split() if word.startswith("http")), None)
+            assert address is not None, self.log()
+            self._http = httpx.Client(base_url=address, timeout=30)
+        return self._http
+
+    @property
+    def owner(self) -> str:
+        """The id under which it holds leases."""
+        return (self.data / "server.id").read_text().strip()
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def tell(self, sign: signal.Signals) -> None:
+        self.process.send_signal(sign)
+
+    def ended(self) -> int:
+        """Wait for its end and return its exit code."""
+        code = self.process.wait(30)
+        self._let_go()
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._http is not None:
+            self._http.close()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+
+
+class Fleet:
+    """Servers that share a lake and a catalog.
+
+    Parameters
+    ----------
+    folder : Path
+        For their data folders, and the lake.
+    url : str
+        Of the catalog's database.
+    size : int
+        Servers to start.
+    **settings : str
+        Environment variables besides those of `HURRIED`.
+    """
+
+    def __init__(self, folder: Path, url: str, size: int, **settings: str) -> None:
+        self.lake = folder / "lake"
+        self.catalog = Catalog(url)
+        self.acknowledged: Counter[str] = Counter()
+        shared = {"TIDEGAUGE_LAKE": str(self.lake), "TIDEGAUGE_DATABASE_URL": url, **settings}
+        # All at once: they also make the lake, and what of the catalog is still missing, at once.
+        self.servers = [Server(folder / f"server{n}", shared) for n in range(size)]
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self.servers:
+            server.close()
+        self.catalog.close()
+
+    def holder(self) -> Server | None:
+        """Return the server that closes windows, as the catalog says."""
+        lease = self.catalog.leases.look("scheduler")
+        return next((s for s in self.servers if lease and s.owner == lease.owner), None)
+
+    def others(self, than: Server) -> list[Server]:
+        return [server for server in self.servers if server is not than]
+
+    def send(self, table: pa.Table, servers: Iterable[Server] | None = None) -> None:
+        """Send records and their labels, each server a share; labels take another one's way."""
+        chosen = list(servers or self.servers)
+        for n, server in enumerate(chosen):
+            share = table.take(np.arange(n, table.num_rows, len(chosen)))
+            self.post(server, "predictions?version=1", share.drop_columns(["label"]))
+            self.acknowledged.update(share["prediction_id"].to_pylist())
+            other = chosen[(n + 1) % len(chosen)]
+            self.post(other, "labels", share.select(["prediction_id", "label", "timestamp"]))
+
+    def post(self, server: Server, path: str, table: pa.Table, model: str = "m") -> Any:
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        answer = server.http.post(
+            f"/v1/projects/default/models/{model}/{path}", content=sink.getvalue(), headers=ARROW
+        )
+        assert answer.status_code in (200, 201, 202), (answer.status_code, answer.text)
+        return answer.json()
+
+    def settled(self, closed: int, patience: float = 40.0) -> None:
+        """Wait until all servers say that so many windows are closed and nothing is left to do."""
+        until = time.monotonic() + patience
+        calm = 0
+        while calm < 2:
+            lags = []
+            for server in [s for s in self.servers if s.process.poll() is None]:
+                told = server.http.get("/v1/projects/default/models/m")
+                lags.append(told.json().get("lag") if told.status_code == 200 else told.text)
+            wanted = {"windows": 0, "restatements": 0, "records": 0, "closed": closed}
+            calm = calm + 1 if all(lag == wanted for lag in lags) else 0
+            assert time.monotonic() < until, f"not settled after {patience} s: {lags}"
+            time.sleep(0.2)
+
+    def points(self, metric: str = "row_count") -> list[dict[str, Any]]:
+        answer = next(s for s in self.servers if s.process.poll() is None).http.get(
+            "/v1/projects/default/models/m/metrics", params={"metric": metric}
+        )
+        return sorted(answer.json()["points"], key=lambda point: point["window_start"])
+
+    def judged(self) -> Counter[datetime]:
+        """Return how often each window was judged."""
+        table = DeltaTable(self.lake / "default" / "m" / "points").to_pyarrow_table(
+            columns=["window_start", "computed_at", "metric"]
+        )
+        rows = {
+            (row["window_start"], row["computed_at"])
+            for row in table.to_pylist()
+            if row["metric"] == "row_count"
+        }
+        return Counter(start for start, _ in rows)
+
+    def stored(self, model: str = "m") -> Counter[str]:
+        """Return how often each prediction id stands in the table of records."""
+        table = DeltaTable(self.lake / "default" / model / "records").to_pyarrow_table(
+            columns=["prediction_id"]
+        )
+        return Counter(table["prediction_id"].to_pylist())
+
+    def incidents(self) -> list[Any]:
+        """Return the incidents about outcomes that are more frequent than predicted."""
+        found = self.catalog.incidents.all()
+        return [one for one in found if one.evidence.get("metric") == "bias"]
+
+    def alarms(self) -> list[tuple[int, str, str | None, str | None, datetime]]:
+        """Return model, metric, column, segment and window of every alarm in any incident."""
+        return [
+            (incident.model_id, alarm.metric, alarm.column, alarm.segment, alarm.window_start)
+            for incident in self.catalog.incidents.all()
+            for alarm in self.catalog.incidents.alarms(incident.id)
+        ]
+
+    def wrong_windows(self) -> list[datetime]:
+        """Return the windows of these incidents' alarms, in order."""
+        return sorted(
+            alarm.window_start
+            for incident in self.incidents()
+            for alarm in self.catalog.incidents.alarms(incident.id)
+        )
+
+
+def wait_for(condition: Callable[[], Any], patience: float = 20.0) -> float:
+    """Wait until something holds; return the seconds that took."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < patience, f"not within {patience} s"
+        time.sleep(0.05)
+    return time.monotonic() - began

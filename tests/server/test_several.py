@@ -1,0 +1,220 @@
+"""Several servers, one lake, one catalog: all take records, one closes windows, none twice."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from at_once import at_once
+from fleet import DAY, ROWS, START, Fleet, Server, records, wait_for
+from postgres import Postgres
+
+TAKEOVER = 15.0
+
+
+@pytest.fixture(scope="module")
+def fleet(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three servers, and a model with a baseline; the tests of this file follow each other."""
+    with Fleet(tmp_path_factory.mktemp("fleet"), postgres.database(), 3) as fleet:
+        fleet.post(fleet.servers[0], "baselines", records(-30, 30))
+        yield fleet
+
+
+def held_by(fleet: Fleet) -> Server:
+    wait_for(lambda: fleet.holder() is not None)
+    found = fleet.holder()
+    assert found is not None
+    return found
+
+
+def whole(fleet: Fleet, days: int) -> None:
+    """Nothing is lost and nothing is there twice."""
+    assert fleet.stored() == fleet.acknowledged
+    assert [(p["value"], p["window_start"][:10]) for p in fleet.points()] == [
+        (ROWS, f"{START + n * DAY:%Y-%m-%d}") for n in range(days)
+    ]
+    alarms = Counter(fleet.alarms())
+    assert not [alarm for alarm, times in alarms.items() if times > 1]
+
+
+def test_all_take_records_and_each_window_is_closed_once(fleet: Fleet) -> None:
+    for day in range(5):
+        fleet.send(records(day))
+    fleet.settled(4)
+    whole(fleet, 4)
+    assert set(fleet.judged()) == {START + n * DAY for n in range(4)}
+    told = [server.http.get("/readyz").text for server in fleet.servers]
+    assert len([one for one in told if "it closes windows" in one]) == 1
+    assert len([one for one in told if "another server closes windows" in one]) == 2
+    assert fleet.incidents() == []
+
+
+def test_news_of_all_are_judged_once_and_what_is_wrong_is_one_incident(fleet: Fleet) -> None:
+    for day in range(5, 8):
+        fleet.send(records(day, late=0.35))
+    fleet.settled(7)
+    whole(fleet, 7)
+    (incident,) = fleet.incidents()
+    assert incident.first_window == START + 5 * DAY
+    assert fleet.wrong_windows() == [START + 5 * DAY, START + 6 * DAY]
+
+
+def test_what_one_server_is_told_all_go_by_soon(fleet: Fleet) -> None:
+    first, second, third = fleet.servers
+    path = "/v1/projects/default/models/m/monitors"
+    text = {"monitors": [{"metric": "psi", "columns": "age", "threshold": {"above": 0.2}}]}
+    first.http.put(path, json=text).raise_for_status()
+    wait_for(lambda: second.http.get(path).json() == first.http.get(path).json(), 5)
+    fleet.post(second, "baselines", records(-30, 30))
+    found = "/v1/projects/default/models/m"
+    wait_for(lambda: third.http.get(found).json()["baseline"] != {}, 5)
+    (active,) = [b for b in fleet.catalog.baselines.all(1) if b.active]
+    wait_for(lambda: fleet.catalog.models.get("default", "m").progress["baseline_id"] == active.id)
+    fleet.settled(7)
+    whole(fleet, 7)
+
+
+def test_a_holder_that_is_killed_is_followed_by_another_within_15_s(fleet: Fleet) -> None:
+    holder = held_by(fleet)
+    fleet.send(records(8, late=0.35))
+    holder.tell(signal.SIGKILL)
+    holder.ended()
+    killed = time.monotonic()
+    others = fleet.others(holder)
+    fleet.send(records(9, late=0.35), others)
+    wait_for(lambda: fleet.holder() not in (holder, None), TAKEOVER)
+    took = time.monotonic() - killed
+    wait_for(lambda: fleet.catalog.windows.closed_until(1) == START + 9 * DAY, 10)
+    closed = time.monotonic() - killed
+    print(
+        f"\nkill -9 of the holder: lease taken over after {took:.1f} s, window after {closed:.1f} s"
+    )
+    assert took < TAKEOVER
+    holder.start()
+    fleet.send(records(10, late=0.35))
+    fleet.settled(10)
+    whole(fleet, 10)
+    assert len(fleet.incidents()) == 1
+    assert fleet.wrong_windows() == [START + n * DAY for n in range(5, 10)]
+    assert held_by(fleet) is not holder
+
+
+def test_a_holder_that_stood_still_and_comes_back_writes_nothing_more(fleet: Fleet) -> None:
+    holder = held_by(fleet)
+    fleet.send(records(11, late=0.35))
+    wait_for(lambda: fleet.catalog.news.read())
+    time.sleep(0.15)  # In the middle of its round, as likely as not.
+    holder.tell(signal.SIGSTOP)
+    stopped = time.monotonic()
+    others = fleet.others(holder)
+    fleet.send(records(12, late=0.35), others)
+    wait_for(lambda: fleet.holder() not in (holder, None), TAKEOVER)
+    print(f"\nSIGSTOP of the holder: lease taken over after {time.monotonic() - stopped:.1f} s")
+    fleet.send(records(13, late=0.35), others)
+    wait_for(lambda: fleet.catalog.windows.closed_until(1) == START + 13 * DAY)
+    holder.tell(signal.SIGCONT)
+    fleet.send(records(14, late=0.35))
+    fleet.settled(14)
+    whole(fleet, 14)
+    assert len(fleet.incidents()) == 1
+    assert fleet.wrong_windows() == [START + n * DAY for n in range(5, 14)]
+    assert held_by(fleet) is not holder
+    assert "another server closes windows" in holder.http.get("/readyz").text
+
+
+def test_a_holder_that_is_told_to_stop_gives_the_work_away_at_once(fleet: Fleet) -> None:
+    holder = held_by(fleet)
+    fleet.send(records(15), [holder])
+    began = time.monotonic()
+    holder.tell(signal.SIGTERM)
+    wait_for(lambda: fleet.holder() not in (holder, None), 5)
+    print(f"\nSIGTERM of the holder: lease taken over after {time.monotonic() - began:.1f} s")
+    assert holder.ended() == 0
+    fleet.send(records(16), fleet.others(holder))
+    fleet.settled(16)
+    whole(fleet, 16)
+    holder.start()
+
+
+def test_first_records_of_a_model_at_several_servers_at_once_make_one_model(fleet: Fleet) -> None:
+    sent: Counter[str] = Counter()
+
+    def send(number: int) -> Any:
+        rows = records(0).slice(0, 50).drop_columns(["label"])
+        ids = [f"s{number}-{i}" for i in range(50)]
+        rows = rows.set_column(0, "prediction_id", pa.array(ids))
+        rows = rows.append_column(f"own{number}", pa.array([float(number)] * 50))
+        sent.update(ids)
+        return fleet.post(fleet.servers[number], "predictions", rows, "new")
+
+    answers = at_once(send, threads=3)
+    assert [answer["accepted"] for answer in answers] == [50] * 3, answers
+    wait_for(lambda: fleet.stored("new") == sent)
+    model = fleet.catalog.models.get("default", "new")
+    assert model.schema_number == 1
+    own = [name for name in model.schema.names if name.startswith("own")]
+    assert len(own) == 1
+
+
+def test_columns_that_several_servers_learn_at_once_are_all_learnt(fleet: Fleet) -> None:
+    later = {"latency_ms": pa.array([5.0] * 10), "trace_id": pa.array(["t"] * 10)}
+    later["status"] = pa.array(["ok"] * 10)
+
+    def send(number: int) -> Any:
+        name = list(later)[number]
+        rows = records(0).slice(0, 10).drop_columns(["label"])
+        rows = rows.set_column(0, "prediction_id", pa.array([f"{name}{i}" for i in range(10)]))
+        return fleet.post(
+            fleet.servers[number], "predictions", rows.append_column(name, later[name]), "new"
+        )
+
+    answers = at_once(send, threads=3)
+    assert [answer["accepted"] for answer in answers] == [10] * 3, answers
+    assert set(later) <= set(fleet.catalog.models.get("default", "new").schema.names)
+    wait_for(lambda: sum(fleet.stored("new").values()) == 180)
+
+
+def catalog_away(folder: Path, seconds: float) -> str:
+    """Stop the catalog of two servers for a while, under load; return what was seen meanwhile."""
+    with Postgres() as server, Fleet(folder, server.database(), 2) as fleet:
+        fleet.post(fleet.servers[0], "baselines", records(-30, 30))
+        for day in range(3):
+            fleet.send(records(day, late=0.35 * (day > 0)))
+        fleet.settled(2)
+        server.stop()
+        went = time.monotonic()
+        fleet.send(records(3, late=0.35))
+        answers = [one.http.get("/v1/projects/default/models/none") for one in fleet.servers]
+        slowest = max(answer.elapsed.total_seconds() for answer in answers)
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (503, "catalog_unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+        page = fleet.servers[0].http.get("/projects/default/models/m")
+        assert page.status_code == 503 and "does not answer" in page.text
+        wait_for(lambda: fleet.servers[0].http.get("/readyz").status_code == 503, 5)
+        time.sleep(max(0.0, seconds - (time.monotonic() - went)))
+        fleet.send(records(4, late=0.35))
+        server.start()
+        back = time.monotonic()
+        fleet.settled(4)
+        whole(fleet, 4)
+        took = time.monotonic() - back
+        assert len(fleet.incidents()) == 1
+        assert fleet.wrong_windows() == [START + n * DAY for n in range(1, 4)]
+        wait_for(lambda: all(one.http.get("/readyz").status_code == 200 for one in fleet.servers))
+        return (
+            f"the catalog was away for {back - went:.0f} s: answers without it took at most "
+            f"{slowest:.1f} s; all was judged {took:.1f} s after it came back"
+        )
+
+
+def test_records_are_taken_while_the_catalog_is_away_and_nothing_is_lost(
+    tmp_path: Path, postgres: Any
+) -> None:
+    print("\n" + catalog_away(tmp_path, 6.0))
