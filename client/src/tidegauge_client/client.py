@@ -57,8 +57,9 @@ class Client:
     timeout : float
         Seconds for connecting, sending and awaiting an answer, each.
     max_retries : int
-        How often a request is tried again after a lost connection, a 429 or a 5xx answer. The
-        default keeps trying for about four minutes.
+        How often a request is tried again after a lost connection, a 408, a 429 or a 5xx answer.
+        The default keeps trying for about four minutes. What waits in a spool is tried until it is
+        answered for; only a batch that fails while others get through is set aside after as many.
     backoff, max_backoff : float
         Seconds: retry number *n* comes within ``min(max_backoff, backoff * 2 ** (n - 1))``, at
         random, or after the server's ``Retry-After``.
@@ -219,7 +220,8 @@ class Client:
             Wait for room in the queue, rather than drop what does not fit.
         timeout : float, optional
             The most seconds to wait for room; what does not fit by then is dropped. By default as
-            long as it takes: if the server is away, until the retries of each request are used up.
+            long as it takes: if the server is away, until the retries of each request are used up;
+            with a spool, until the disk has taken what is before it.
 
         Returns
         -------
