@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-
 from tests.torture import disks, kills, neighbours
 from tests.torture.world import Outcome
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ class World:
     ) -> None:
         self.data = data
         self.lake = lake or str(data / "lake")
-        self._options = options
+        self.options = options
         if lake is not None:
             settings |= {"TIDEGAUGE_LAKE": lake, "TIDEGAUGE_LAKE_OPTIONS": json.dumps(options)}
         self.address: str | None = None
@@ -130,9 +131,13 @@ class World:
         """Wait until all that was acknowledged is in the lake and judged; return the model."""
         until = time.monotonic() + patience
         while True:
-            told: dict[str, Any] = self.get(f"/v1/projects/default/models/{model}")
-            lag = told["lag"]
-            if not (lag["records"] or lag["windows"] or lag["restatements"]):
+            try:
+                told: dict[str, Any] = self.get(f"/v1/projects/default/models/{model}")
+                lag = told["lag"]
+            except urllib.error.HTTPError as error:
+                assert error.code == 503, error.read()
+                told, lag = {}, {"records": "not told at the moment"}
+            if not any(lag.get(name) for name in ("records", "windows", "restatements")):
                 return told
             assert time.monotonic() < until, f"not settled after {patience} s: {lag}"
             time.sleep(0.2)
@@ -140,9 +145,9 @@ class World:
     def stored(self, kind: str = "records", model: str = "rides") -> Counter[str]:
         """Return how often each prediction id stands in a table of the lake."""
         where = f"{self.lake}/default/{model}/{kind}"
-        if not DeltaTable.is_deltatable(where, self._options):
+        if not DeltaTable.is_deltatable(where, self.options):
             return Counter()
-        handle = DeltaTable(where, storage_options=self._options)
+        handle = DeltaTable(where, storage_options=self.options)
         table = handle.to_pyarrow_table(columns=["prediction_id"])
         return Counter(table["prediction_id"].to_pylist())
 
