@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -27,12 +27,15 @@ class Source:
         self.gate.set()
         self.failing: set[str] = set()
 
-    def fetch(self, path: str, size: int, target: Path) -> None:
-        self.fetched[path] += 1
-        assert self.gate.wait(10)
-        if path in self.failing:
-            raise OSError(f"{path} cannot be read")
-        write_whole(target, lambda file: file.write(b"x" * size))
+    def fetcher(self, sizes: Mapping[str, int]) -> Callable[[str, Path], None]:
+        def fetch(path: str, target: Path) -> None:
+            self.fetched[path] += 1
+            assert self.gate.wait(10)
+            if path in self.failing:
+                raise OSError(f"{path} cannot be read")
+            write_whole(target, lambda file: file.write(b"x" * sizes[path]))
+
+        return fetch
 
 
 @pytest.fixture
@@ -43,7 +46,7 @@ def source() -> Source:
 @pytest.fixture
 def cache(tmp_path: Path, source: Source) -> Iterator[FileCache]:
     """Holds 100 bytes; what was handed out a moment ago may be thrown away."""
-    made = FileCache(tmp_path / "cache", 100, source.fetch, kept=0.0)
+    made = FileCache(tmp_path / "cache", 100, source.fetcher, kept=0.0)
     yield made
     made.close()
 
@@ -70,12 +73,12 @@ def test_the_copy_not_asked_for_longest_goes_first(cache: FileCache, source: Sou
 
 
 def test_what_was_handed_out_lately_stays(tmp_path: Path, source: Source) -> None:
-    cache = FileCache(tmp_path, 100, source.fetch)
+    cache = FileCache(tmp_path, 100, source.fetcher)
     for name in ("a", "b", "c"):
         cache.copies([Remote(name, 60)])
     assert held(cache) == {"a", "b", "c"}
     cache.close()
-    again = FileCache(tmp_path, 100, source.fetch)
+    again = FileCache(tmp_path, 100, source.fetcher)
     assert len(held(again)) == 1, "after a start nobody reads them"
     again.close()
 
@@ -87,7 +90,7 @@ def test_copies_are_found_again_in_the_order_of_their_use(tmp_path: Path, source
         path.write_bytes(b"x" * 40)
         os.utime(path, (time.time() - 1000 * age,) * 2)
     (tmp_path / "t" / ".half.part").write_bytes(b"x" * 1000)
-    cache = FileCache(tmp_path, 100, source.fetch)
+    cache = FileCache(tmp_path, 100, source.fetcher)
     assert held(cache) == {"t/new", "t/middle"}
     cache.copies([Remote("t/new", 40)])
     assert not source.fetched
@@ -137,7 +140,7 @@ def test_more_than_it_holds_is_refused_in_words(cache: FileCache) -> None:
 
 def test_a_disk_without_room_is_left_to_others(tmp_path: Path, source: Source) -> None:
     free = shutil.disk_usage(tmp_path).free
-    cache = FileCache(tmp_path, 1 << 50, source.fetch, spared=free + (1 << 40))
+    cache = FileCache(tmp_path, 1 << 50, source.fetcher, spared=free + (1 << 40))
     with pytest.raises(OSError, match="has room for 0 MiB") as caught:
         cache.copies([Remote("a", 10)])
     assert caught.value.errno == errno.ENOSPC and not source.fetched
@@ -152,7 +155,7 @@ def test_no_path_leads_out_of_its_folder(cache: FileCache, source: Source) -> No
 
 
 def test_a_closed_cache_leaves_nobody_waiting(tmp_path: Path, source: Source) -> None:
-    cache = FileCache(tmp_path, 1000, source.fetch)
+    cache = FileCache(tmp_path, 1000, source.fetcher)
     source.gate.clear()
     failed: list[Exception] = []
 

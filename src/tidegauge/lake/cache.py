@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -66,8 +66,9 @@ class FileCache:
     max_bytes : int
         What copies may hold together. More is held only where that much was asked for within
         ``kept`` seconds.
-    fetch : callable
-        Takes a path, its size and the local file to make, which must be there whole or not at all.
+    fetcher : callable
+        Takes the sizes of files by path; returns what takes one of these paths and the local file
+        to make, which must be there whole or not at all.
     spared : int
         Free bytes of the disk that are left to others: copies go, or are not made, before.
     kept : float
@@ -77,10 +78,10 @@ class FileCache:
     --------
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
-    >>> def fetch(path, size, target):
-    ...     print("fetching", path)
-    ...     target.write_bytes(b"x" * size)
-    >>> cache = FileCache(Path(folder.name), 1000, fetch)
+    >>> def fetcher(sizes):
+    ...     print("fetching", *sizes)
+    ...     return lambda path, target: target.write_bytes(b"x" * sizes[path])
+    >>> cache = FileCache(Path(folder.name), 1000, fetcher)
     >>> for _ in range(2):
     ...     paths = cache.copies([Remote("a/b.parquet", 3)])
     fetching a/b.parquet
@@ -93,7 +94,7 @@ class FileCache:
         self,
         folder: Path,
         max_bytes: int,
-        fetch: Callable[[str, int, Path], None],
+        fetcher: Callable[[Mapping[str, int]], Callable[[str, Path], object]],
         *,
         spared: int = 0,
         kept: float = KEPT_SECONDS,
@@ -101,7 +102,7 @@ class FileCache:
         self.folder = folder
         self.max_bytes = max_bytes
         self.held_bytes = 0
-        self._fetch = fetch
+        self._fetcher = fetcher
         self._spared = spared
         self._kept = kept
         self._copies: OrderedDict[str, _Copy] = OrderedDict()
@@ -158,8 +159,8 @@ class FileCache:
             for _, future in mine:
                 future.set_exception(full)
             raise full
-        for remote, future in mine:
-            self._pool.submit(self._bring, remote, future)
+        if mine:
+            self._begin(mine)
         failed = [error for future in awaited if (error := future.exception()) is not None]
         if failed:
             raise failed[0]
@@ -206,7 +207,8 @@ class FileCache:
         with self._guard:
             left, self._coming = self._coming, {}
         for future in left.values():
-            future.set_exception(OSError("the cache is closed"))
+            if not future.done():
+                future.set_exception(OSError("the cache is closed"))
 
     def _find(self) -> None:
         """Take over the copies of an earlier process; throw away what it left half-done."""
@@ -247,15 +249,34 @@ class FileCache:
         self._copies.move_to_end(remote.path)
         return True
 
-    def _bring(self, remote: Remote, future: Future[None]) -> None:
+    def _begin(self, mine: Sequence[tuple[Remote, Future[None]]]) -> None:
+        try:
+            fetch = self._fetcher({remote.path: remote.size for remote, _ in mine})
+        except BaseException as error:
+            for remote, future in mine:
+                self._failed(remote, future, error)
+            return
+        for remote, future in mine:
+            try:
+                self._pool.submit(self._bring, fetch, remote, future)
+            except RuntimeError:  # The pool is closed.
+                self._failed(remote, future, OSError("the cache is closed"))
+
+    def _failed(self, remote: Remote, future: Future[None], error: BaseException) -> None:
+        with self._guard:
+            self._coming.pop(remote.path, None)
+        if not future.done():
+            future.set_exception(error)
+
+    def _bring(
+        self, fetch: Callable[[str, Path], object], remote: Remote, future: Future[None]
+    ) -> None:
         try:
             place = self._place(remote.path)
             place.parent.mkdir(parents=True, exist_ok=True)
-            self._fetch(remote.path, remote.size, place)
+            fetch(remote.path, place)
         except BaseException as error:
-            with self._guard:
-                del self._coming[remote.path]
-            future.set_exception(error)
+            self._failed(remote, future, error)
             return
         now = time.monotonic()
         with self._guard:

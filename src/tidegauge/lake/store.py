@@ -12,7 +12,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -194,6 +194,7 @@ class RemoteStore:
         self.url = url
         self.options = {**PATIENCE, **options}
         self._courier = Courier(url, self.options)
+        self._filesystems: dict[str, fs.FileSystem] = {}
 
     def read(self, path: str) -> bytes:
         """Return an object's bytes."""
@@ -209,7 +210,7 @@ class RemoteStore:
         parts: list[bytes] = []
         for attempt in attempts(_ATTEMPTS):
             with attempt, in_words(self.url):
-                parts = list(self._chunks(path, size))
+                parts = list(self._chunks(self._knowing({path: size}), path, size))
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def size(self, path: str) -> int:
@@ -235,14 +236,34 @@ class RemoteStore:
         ------
         FileNotFoundError, OSError
         """
+        self.fetcher({path: size})(path, target)
 
-        def fill(file: Any) -> None:
-            for chunk in self._chunks(path, size):
-                file.write(chunk)
+    def fetcher(self, sizes: Mapping[str, int]) -> Callable[[str, Path], None]:
+        """Return what copies objects of known sizes to files, by connections that they share.
 
-        for attempt in attempts(_ATTEMPTS):
-            with attempt, in_words(self.url):
-                write_whole(target, fill)
+        Parameters
+        ----------
+        sizes : mapping of str to int
+            Bytes, by path.
+
+        Returns
+        -------
+        callable
+            Takes a path and the file to make, which is there whole or not at all; may be called
+            from several threads. Raises FileNotFoundError, OSError.
+        """
+        handler = self._knowing(sizes)
+
+        def fetch(path: str, target: Path) -> None:
+            def fill(file: Any) -> None:
+                for chunk in self._chunks(handler, path, sizes[path]):
+                    file.write(chunk)
+
+            for attempt in attempts(_ATTEMPTS):
+                with attempt, in_words(self.url):
+                    write_whole(target, fill)
+
+        return fetch
 
     def write(self, path: str, content: bytes) -> None:
         """Write an object."""
@@ -256,7 +277,10 @@ class RemoteStore:
 
     def filesystem(self, below: str) -> fs.FileSystem:
         """Return the store for Arrow, with paths below one of its folders."""
-        return fs.PyFileSystem(_Handler(self, below))
+        found = self._filesystems.get(below)
+        if found is None:
+            found = self._filesystems[below] = fs.PyFileSystem(_Handler(self, below))
+        return found
 
     def check(self, *, writing: bool = False) -> None:
         """Try to list a table that is not there; and to write."""
@@ -297,10 +321,14 @@ class RemoteStore:
     def _impatient(self) -> dict[str, str]:
         return {**self.options, **_IMPATIENCE}
 
-    def _chunks(self, path: str, size: int) -> Iterator[bytes]:
-        # Told its size, the handler opens an object without asking the store, which would hold up
-        # all other threads.
-        handler: Any = DeltaStorageHandler(self.url, self.options, {path: size})
+    def _knowing(self, sizes: Mapping[str, int]) -> Any:
+        """Return a handler that opens objects without asking the store for their sizes.
+
+        Asking for them would hold up all other threads.
+        """
+        return DeltaStorageHandler(self.url, self.options, dict(sizes))
+
+    def _chunks(self, handler: Any, path: str, size: int) -> Iterator[bytes]:
         with contextlib.closing(handler.open_input_file(path)) as file:
             left = size
             while left:
@@ -325,8 +353,8 @@ class _Handler(DeltaStorageHandler):
         size = self._store.size(whole)
         if size <= _IN_MEMORY:
             return pa.BufferReader(self._store.read_known(whole, size))
-        handler: Any = DeltaStorageHandler(self._store.url, self._store.options, {whole: size})
-        return handler.open_input_file(whole)
+        known = DeltaStorageHandler(self._store.url, self._store.options, {whole: size})
+        return known.open_input_file(whole)
 
     def open_input_stream(self, path: str) -> pa.NativeFile:
         """Return the same."""

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 #: What copies of an object store's files may hold on the local disk.
 CACHE_BYTES = 10 << 30
 _TIDY_SECONDS = 600.0
+_FIRST_TIDY_SECONDS = 60.0
 _TABLE_DEPTH = 3
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
@@ -136,7 +137,7 @@ class Lake:
             if cache is None:
                 self._temporary = tempfile.TemporaryDirectory(prefix="tidegauge-")
                 cache = Path(self._temporary.name)
-            self._cache = FileCache(cache, cache_bytes, self.store.fetch, spared=spared)
+            self._cache = FileCache(cache, cache_bytes, self.store.fetcher, spared=spared)
             threading.Thread(target=self._tidy_now_and_then, name="tidy", daemon=True).start()
 
     def close(self) -> None:
@@ -390,13 +391,13 @@ class Lake:
         raise AssertionError
 
     def _tidy_now_and_then(self) -> None:
-        while True:
+        pause = _FIRST_TIDY_SECONDS
+        while not self._closed.wait(pause):
+            pause = _TIDY_SECONDS
             try:
                 self.tidy_copies()
             except Exception as error:
                 _log.warning("copies of the lake's files were not tidied: %s", error)
-            if self._closed.wait(_TIDY_SECONDS):
-                return
 
     def place(self, project: str, model: str, kind: TableKind) -> Path | fs.FileSystem:
         """Return where a table's files are written."""
