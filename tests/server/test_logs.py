@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import httpx
 import pyarrow as pa
 import pytest
 from harness import Api, Process, records
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from tidegauge.errors import BadInput
 from tidegauge.server import logs
@@ -60,6 +64,27 @@ def test_every_request_has_an_id_in_its_answer_its_problem_and_its_line(
     # What is acknowledged is counted, not logged; what is refused is both.
     posts = [line for line in mine if line["path"].endswith("/predictions")]
     assert [(line["event"], line["request_id"]) for line in posts] == [("refused", "bad")]
+
+
+def test_what_nobody_foresaw_is_logged_once_and_answered_with_its_id(
+    shared: tuple[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    address, app = shared
+
+    def fails(_: Request) -> Response:
+        raise ValueError(f"cannot read {NAME!r}")
+
+    app.router.routes.insert(0, Route("/v1/fails", fails))
+    answer = httpx.get(f"{address}/v1/fails", headers={"X-Request-ID": "r9"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "r9")
+    assert answer.json()["request_id"] == "r9" and answer.json()["code"] == "internal_error"
+    assert NAME not in answer.text
+    errors: list[logging.LogRecord] = []
+    until = time.monotonic() + 5
+    while not errors and time.monotonic() < until:  # it is logged after the answer
+        errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in errors] == ["a request failed"]
+    assert errors[0].exc_info is not None and errors[0].__dict__["path"] == "/v1/fails"
 
 
 def test_a_flood_of_refusals_floods_no_log(start_process: Callable[..., Process]) -> None:

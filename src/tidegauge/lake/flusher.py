@@ -245,7 +245,9 @@ class Flusher:
             count = self._failing[target].count + 1 if target in self._failing else 1
             pause = min(self.interval * 2.0**count, _LONGEST_PAUSE)
             self._failing[target] = _Failure(count, time.monotonic() + pause)
-            _log.exception("%s/%s: %s cannot be written; trying again in %.0f s", *target, pause)
+            about = dict(zip(("project", "model", "table"), target, strict=True))
+            told = "%s/%s: %s cannot be written; trying again in %.0f s"
+            _log.exception(told, *target, pause, extra=about)
             return None
         self._failing.pop(target, None)
         return moved

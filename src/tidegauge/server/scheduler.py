@@ -226,6 +226,7 @@ class Scheduler:
             model.project,
             model.name,
             wait,
+            extra={"project": model.project, "model": model.name},
         )
 
     def _look_at(self, model: Model, fresh: Fresh, now: datetime, *, everything: bool) -> None:
