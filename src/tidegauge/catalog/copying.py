@@ -176,7 +176,8 @@ def _copy_file(source: Path, target: Path) -> str:
     except sqlite3.DatabaseError as error:
         target.unlink(missing_ok=True)
         raise BadInput(
-            f"the catalog {source} is damaged: {error}; run tidegauge doctor", code="bad_catalog"
+            f"the catalog {source} is damaged: {error}; restore it from a back-up",
+            code="bad_catalog",
         ) from None
     if found is None:
         raise BadInput(f"{source} is no catalog of Tidegauge", code="no_catalog")

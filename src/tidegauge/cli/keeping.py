@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,6 +177,66 @@ def restore(
     )
     for line in manifest.missing:
         console.print(f"it was backed up without {line}", soft_wrap=True, markup=False)
+
+
+@app.command()
+def doctor(
+    data: _Data = None,
+    lake: _Lake = None,
+    database_url: _Database = None,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Mend what is safe to mend, after showing it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Mend without asking.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave out what reads the lake's files.")
+    ] = False,
+    all_findings: Annotated[
+        bool, typer.Option("--all", help="Show each finding, however many are of a kind.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the findings here; - prints them.")
+    ] = None,
+) -> None:
+    """Look whether journal, lake and catalog are whole and agree; changes nothing by itself.
+
+    Servers may run meanwhile. Exit code 0: nothing found, 1: findings, 2: bad input.
+    """
+    import json
+
+    from tidegauge.errors import BadInput
+    from tidegauge.keeping.doctor import examine
+    from tidegauge.report.findings import print_examination
+    from tidegauge.server.settings import Settings
+
+    installation = _installation(data, lake, database_url)
+    console = console_of()
+    with _steps(console_of(stderr=True)) as step:
+        found = examine(installation, quick=quick, min_free=Settings.load().min_free, on_step=step)
+    mendable = [one for one in found.sorted() if one.mend is not None]
+    told = found.to_json()
+    printed = json_file == Path("-")
+    if not printed:
+        print_examination(found, console, every=all_findings)
+    mended: list[str] = []
+    if mend and mendable:
+        if not yes:
+            if printed or not sys.stdin.isatty():
+                raise BadInput("nothing was mended: nobody is here to be asked; add --yes")
+            typer.confirm(f"Mend the {len(mendable)} marked findings?", abort=True)
+        for one in mendable:
+            assert one.mend is not None
+            mended.append(one.mend())
+            if not printed:
+                console.print(f"mended: {mended[-1]}", soft_wrap=True, markup=False)
+    if json_file is not None:
+        text = json.dumps({**told, "mended": mended}, indent=2)
+        if printed:
+            print(text)
+        else:
+            json_file.write_text(text + "\n", encoding="utf-8")
+            console.print(f"written: {json_file}", soft_wrap=True)
+    raise typer.Exit(1 if found.findings else 0)
 
 
 @contextmanager
