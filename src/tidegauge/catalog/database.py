@@ -201,10 +201,15 @@ class _Outage:
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(
-            f"the catalog ({self._url.render_as_string()}) does not answer: {self._reason}; "
+            f"the catalog ({_shown(self._url)}) does not answer: {self._reason}; "
             "records of known models are still taken, all else works again once it is back",
             code="catalog_unavailable",
         )
+
+
+def _shown(url: URL) -> str:
+    """Return a URL as a person wrote it, without its password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string()
 
 
 def _is_outage(error: DBAPIError | PoolTimeout) -> bool:

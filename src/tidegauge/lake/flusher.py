@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidegauge.errors import SchemaMismatch
+from tidegauge.errors import SchemaMismatch, Unavailable
 from tidegauge.lake.columns import TIMESTAMP, stamped
 from tidegauge.lake.entries import PendingEntry
 from tidegauge.lake.journal import Journal, Target
@@ -154,6 +154,7 @@ class Flusher:
         self._failing: dict[Target, _Failure] = {}
         self._news: dict[tuple[str, str, str], Flushed] = {}
         self._written: dict[Source, int] = {}
+        self._held_up = False
         self._flushing = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -223,9 +224,15 @@ class Flusher:
         if self.on_flush is not None:
             try:
                 self.on_flush(news)
+            except Unavailable as error:
+                if not self._held_up:
+                    _log.warning("what flushes bring is handed on later: %s", error.message)
+                self._held_up = True
+                return []
             except Exception:
                 _log.exception("what a flush brought could not be handed on; it will be again")
                 return []
+        self._held_up = False
         self.journal.trim(self._written)
         self._news, self._written = {}, {}
         return news

@@ -236,9 +236,10 @@ class Scheduler:
         if progress.first_event is not None and (
             everything
             or fresh.ids
-            or self._looked.get(model.id) != model.revision
+            or progress.unseen_after is not None
             or closable(model, progress, now)
             or progress.due_now(now, model.restate_interval)
+            or self._has_changed(model, progress)
         ):
             worked = self._work(model, progress, fresh, now, everything=everything)
         self._looked[model.id] = model.revision
@@ -246,6 +247,16 @@ class Scheduler:
             self._noted[model.id] = fresh.ids
         if worked:
             self._store_noted(model.id)
+
+    def _has_changed(self, model: Model, progress: Progress) -> bool:
+        """Whether a model has another baseline than its windows were closed with.
+
+        Asked once after each change of a model, and after the lease was won; no baseline is read.
+        """
+        if self._looked.get(model.id) == model.revision:
+            return False
+        active = self._catalog.baselines.active(model.id)
+        return (active.id if active else "") != progress.baseline_id
 
     def _work(
         self, model: Model, progress: Progress, fresh: Fresh, now: datetime, *, everything: bool
@@ -308,6 +319,8 @@ class Scheduler:
         first, last = progress.first_event, progress.last_event
         if first is None or last is None:
             return None
+        if model.records_from is not None:
+            first = max(first, model.records_from)
         start = window_start(first, model.window)
         windows = (last - model.lateness - start) // model.window
         if windows < FIRST_WINDOWS or self._tried.get(model.id) == windows:
