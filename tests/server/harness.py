@@ -19,6 +19,7 @@ import pyarrow as pa
 import uvicorn
 
 from tidegauge.server.app import create_app
+from tidegauge.server.connections import http_options
 from tidegauge.server.serve import listen
 from tidegauge.server.settings import Settings
 
@@ -100,7 +101,7 @@ def running(settings: Settings) -> Iterator[tuple[str, Any]]:
     """Run a server in a thread; yields its address and its application."""
     listener = listen(settings.host, settings.port)
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, **http_options()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tidegauge.errors import Overloaded
+from tidegauge.errors import Overloaded, TidegaugeError
 from tidegauge.lake.answers import Released
 from tidegauge.server.posts import Account, Lane, Post
 from tidegauge.server.receiving import Outcome, receive
@@ -79,10 +79,14 @@ class Gathering:
         ticket = _Ticket(post, asyncio.get_running_loop().create_future())
         self._admit(ticket)
         result = await ticket.future
-        if isinstance(result, BaseException):
-            # One error may be that of many requests: each raises it from here.
-            raise result.with_traceback(None)
-        return result
+        if isinstance(result, Account):
+            return result
+        try:
+            # One error may be that of many requests: each raises it from here. Where it began is
+            # of interest only if nobody foresaw it.
+            raise result.with_traceback(None) if isinstance(result, TidegaugeError) else result
+        finally:
+            del result, ticket  # Else the error would keep this frame, and the frame the error.
 
     def _admit(self, ticket: _Ticket) -> None:
         post = ticket.post

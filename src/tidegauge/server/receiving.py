@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tidegauge.errors import BadInput
+from tidegauge.errors import BadInput, Overloaded, TidegaugeError
 from tidegauge.ingest import Checked, Parsed, parse
 from tidegauge.lake.entries import Entry, JournalRequest
 from tidegauge.server.bodies import unpacked
@@ -74,6 +74,7 @@ def receive(runtime: Runtime, posts: Sequence[Post]) -> list[Outcome]:
 
 def _alone(runtime: Runtime, post: Post, place: int) -> Outcome:
     try:
+        _refuse_in_time(runtime, post)
         taken = check(runtime, post, _parsed(runtime, post))
         account, entries = account_of(taken.checked), taken.entries(post)
     except BaseException as error:
@@ -84,6 +85,19 @@ def _alone(runtime: Runtime, post: Post, place: int) -> Outcome:
             raise
         return _failed(place, error)
     return _append(runtime, [post], [place], entries, [account])
+
+
+def _refuse_in_time(runtime: Runtime, post: Post) -> None:
+    """Refuse what the journal would have to refuse, before it costs anything to check it."""
+    journal, size = runtime.journal, len(post.body)
+    queued, waiting = journal.queued_bytes, journal.queued_bytes + journal.backlog_bytes
+    if queued and queued + size > journal.max_queued_bytes:
+        raise Overloaded(f"{queued >> 20} MiB of requests wait for their commit; send again")
+    if waiting and waiting + size > journal.max_backlog_bytes:
+        raise Overloaded(
+            f"{waiting >> 20} MiB of acknowledged records wait for the lake; send again",
+            retry_after=5.0,
+        )
 
 
 def _together(
@@ -158,6 +172,8 @@ def _append(
 
 
 def _failed(place: int, error: Exception) -> Outcome:
+    if isinstance(error, TidegaugeError):
+        error = error.with_traceback(None)  # It would keep the request's body.
     future: Future[Any] = Future()
     future.set_exception(error)
     return Outcome((place,), future)

@@ -22,7 +22,7 @@ from tidegauge.server.stopping import GentleServer
 
 _BACKLOG = 2048
 #: New objects before a collection, then collections of each generation before one of the next.
-_COLLECT_EVERY = (10_000, 20, 20)
+_COLLECT_EVERY = (2_000, 10, 10)
 
 
 def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
