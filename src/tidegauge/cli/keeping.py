@@ -156,19 +156,34 @@ def restore(
     ] = None,
     lake: _Lake = None,
     database_url: _Database = None,
+    erasures: Annotated[
+        str | None,
+        typer.Option(help="The catalog of today, file or URL: it knows what was erased since."),
+    ] = None,
+    erase: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL=FILE",
+            help="Ids (one a line) whose records are erased again; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Put a back-up back where nothing is yet; then start the server on it.
 
     Lake and catalog may be of another kind than those backed up: SQLite or PostgreSQL, a folder or
-    an object store.
+    an object store. Exit code 0: restored; 1: restored, with records that had been erased;
+    2: nothing was restored.
     """
+    from tidegauge.keeping.erased import read_ids
     from tidegauge.keeping.restore import restore as run
     from tidegauge.report.format import size
 
     installation = _installation(None if data is None else [data], lake, database_url)
     console = console_of()
     with _steps(console) as step:
-        done = run(source, installation, on_step=step)
+        done = run(
+            source, installation, erasures=erasures, erase=read_ids(erase or ()), on_step=step
+        )
     manifest = done.backup.manifest
     console.print(
         f"restored {done.backup.name} to {installation.folders[0]}: {done.files:,} files, "
@@ -177,6 +192,23 @@ def restore(
     )
     for line in manifest.missing:
         console.print(f"it was backed up without {line}", soft_wrap=True, markup=False)
+    if not manifest.has_lake:
+        return
+    if done.erased.asked:
+        console.print(f"the server will first erase again: {done.erased.asked} requests")
+    if done.erased.left:
+        count = len(done.erased.left)
+        console.print(f"{count} erasures came later: THEIR RECORDS ARE BACK.", style="bold red")
+        for one in done.erased.left:
+            console.print(f"  {one}", soft_wrap=True, markup=False)
+        console.print("Ask for them again before anybody reads the records (tidegauge erase).")
+        raise typer.Exit(1)
+    if not done.erased.known:
+        console.print(
+            "What was erased after this back-up is back, and nothing here tells what that is: "
+            "ask for it again (tidegauge erase).",
+            style="yellow",
+        )
 
 
 @app.command()

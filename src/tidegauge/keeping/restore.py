@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +20,13 @@ from tidegauge.catalog import Catalog
 from tidegauge.catalog.copying import copy_in, require_empty, sqlite_path
 from tidegauge.errors import BadInput, Conflict
 from tidegauge.keeping.backup import CATALOG, JOURNAL, LAKE
+from tidegauge.keeping.erased import (
+    ErasedLater,
+    LaterErasure,
+    begin_again,
+    erase_again,
+    later_erasures,
+)
 from tidegauge.keeping.installation import UNFINISHED, Installation, refuse_unfinished
 from tidegauge.keeping.journals import merge_journals
 from tidegauge.keeping.lakefiles import LakeFiles
@@ -41,18 +48,23 @@ class Restored:
     files, bytes : int
     told : int
         Flushes that the catalog had not heard of yet.
+    erased : ErasedLater
+        What became of erasures that came after the back-up.
     """
 
     backup: Backup
     files: int
     bytes: int
-    told: int
+    told: int = 0
+    erased: ErasedLater = field(default_factory=ErasedLater)
 
 
 def restore(
     source: Path,
     installation: Installation,
     *,
+    erasures: str | None = None,
+    erase: Sequence[tuple[str, str, list[str]]] = (),
     on_step: Callable[[str], None] | None = None,
 ) -> Restored:
     """Put a back-up back.
@@ -64,6 +76,10 @@ def restore(
     installation : Installation
         One data folder, a lake and a catalog; all of them empty, or not there. They need not be of
         the kind that was backed up: SQLite or PostgreSQL, a folder or an object store.
+    erasures : str, optional
+        The catalog of today, as a file or URL: it knows which erasures came after the back-up.
+    erase : sequence of (project, model, ids)
+        Ids whose records are not to come back.
     on_step : callable, optional
         Told what is being done.
 
@@ -81,9 +97,10 @@ def restore(
     data = installation.folders[0]
     with closing(LakeFiles(installation.lake, installation.lake_options)) as lake:
         _require_nothing(data, lake, installation, backup)
+        later = later_erasures(backup, erasures) if backup.manifest.has_lake else None
         say("checksums")
         _require_whole(backup)
-        return _Work(backup, installation, lake, say).run()
+        return _Work(backup, installation, lake, later, erase, say).run()
 
 
 class _Work:
@@ -94,9 +111,14 @@ class _Work:
         backup: Backup,
         installation: Installation,
         lake: LakeFiles,
+        later: Mapping[str, LaterErasure] | None,
+        erase: Sequence[tuple[str, str, list[str]]],
         say: Callable[[str], None],
     ) -> None:
         self._backup = backup
+        self._later = later
+        self._erase = erase
+        self._erased = ErasedLater()
         self._lake = lake
         self._catalog = installation.catalog
         self._say = say
@@ -139,7 +161,7 @@ class _Work:
             assert path is not None
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(catalog, path)
-        return Restored(self._backup, len(manifest.files), manifest.size, told)
+        return Restored(self._backup, len(manifest.files), manifest.size, told, self._erased)
 
     def _restore_lake(self) -> Callable[[], object] | None:
         """Copy the lake; return what gives it its name, where it does not have it yet."""
@@ -177,6 +199,11 @@ class _Work:
         with Catalog(made) as catalog:
             news = news_since(self._backup, catalog, since)
             catalog.news.add(news)
+        with closing(sqlite3.connect(made)) as database:
+            begin_again(database)
+            database.commit()
+        with Catalog(made) as catalog:
+            self._erased = erase_again(catalog, self._later, self._erase)
         with closing(sqlite3.connect(made)) as database:
             # Nobody of those who held a lease is there any more.
             database.execute("UPDATE leases SET owner = '', beat = beat + 1")
