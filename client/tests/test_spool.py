@@ -243,16 +243,16 @@ def test_logging_neither_waits_nor_raises_while_the_server_hangs(server, spoolin
     client.log_one("first")
     server.wait_for(lambda s: s.requests)
     spent = 0.0
-    for number in range(5_000):
+    for number in range(2_000):
         begin = time.perf_counter()
         client.log_one(f"p{number}", {"age": 42.5, "carrier": "UA"}, score=0.5)
         spent += time.perf_counter() - begin
         if number % 100 == 0:
             wait_until(lambda: client.stats.queued < 300)
-    assert spent < 2.5  # half a millisecond each, on a crowded machine
+    assert spent < 1.0  # half a millisecond each, on a crowded machine
     on_disk(client)
     assert client.stats.dropped == 0, "the disk takes them, while the request hangs"
-    assert client.stats.spooled == 5_001
+    assert client.stats.spooled == 2_001
 
 
 def test_a_flush_without_a_timeout_gives_up_after_all_retries(server, spooling):
