@@ -84,7 +84,7 @@ def test_rows_are_read_from_local_copies(bucket: Store, open_lake: Opener, rows:
     assert len(lake.files_at_ends("p", "m", "records", "timestamp")) == 2
 
 
-@pytest.mark.parametrize("model", ["../fares €", "a b", "50%", "~x", "m+1"])
+@pytest.mark.parametrize("model", ["../fares €", "50% + ~x"])
 def test_any_name_of_a_model_can_be_stored(
     bucket: Store, open_lake: Opener, rows: Rows, model: str
 ) -> None:
@@ -163,7 +163,7 @@ from tidegauge.lake.tables import AppTransaction, Lake
 name, url, options = sys.argv[1], sys.argv[2], orjson.loads(sys.argv[3])
 lake = Lake(url, options)
 moment = pa.array([datetime(2026, 3, 2, tzinfo=UTC)], pa.timestamp("us", "UTC"))
-for i in range(12):
+for i in range(8):
     row = pa.table({"prediction_id": [f"{name}{i:02}"], "timestamp": moment})
     while True:
         try:
@@ -184,7 +184,7 @@ lake.close()
     for writer in writers:
         _, told = writer.communicate(timeout=60)
         assert writer.returncode == 0, told.decode()
-    assert ids(bucket) == sorted(f"{name}{i:02}" for name in ("one", "two") for i in range(12))
+    assert ids(bucket) == sorted(f"{name}{i:02}" for name in ("one", "two") for i in range(8))
 
 
 @pytest.mark.parametrize("fault", Fault)
@@ -212,7 +212,7 @@ def test_with_one_call_in_five_failing_every_row_is_there_once(
     with proxied(bucket) as (proxy, store):
         lake = open_lake(store, **HASTE)
         proxy.plan = every(5)
-        for i in range(20):
+        for i in range(12):
             for _ in range(10):
                 try:
                     table = rows.records([f"{i:02}"], hours=24.0 * (i % 2))
@@ -222,12 +222,12 @@ def test_with_one_call_in_five_failing_every_row_is_there_once(
                     print(error)
             else:
                 pytest.fail("ten attempts were not enough")
-        wanted = [f"{i:02}" for i in range(20)]
+        wanted = [f"{i:02}" for i in range(12)]
         assert read(lake) == wanted
         with contextlib.suppress(DeltaError, OSError):
             compact(lake, "p", "m", "records", small_files=2)
         assert read(lake) == wanted
-        assert min(proxy.faults.values()) > 5
+        assert min(proxy.faults.values()) > 3
     assert ids(bucket) == wanted
 
 
