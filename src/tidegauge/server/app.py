@@ -93,13 +93,13 @@ def create_app(
         if life.phase == "stopping":
             return
         await anyio.to_thread.run_sync(runtime.start)
+        lag.start()  # what opening all costs is no lag of a server that runs
         life.begin("running")
         if on_start is not None:
             on_start()
 
     @asynccontextmanager
     async def lifetime(app: FastAPI) -> AsyncIterator[None]:
-        lag.start()
         opening = asyncio.create_task(open_all(app))
         try:
             yield

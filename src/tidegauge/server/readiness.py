@@ -193,11 +193,13 @@ class Readiness:
             since = before.since
         else:
             since = datetime.now(UTC)
-            if finding.state != "ok":
-                about = {"part": name, "state": finding.state, "said": finding.message}
-                _log.warning("a part is not well", extra=about)
-            elif before is not None:
-                _log.warning("a part is well again", extra={"part": name})
+            about = {"part": name, "state": finding.state, "said": finding.message}
+            if finding.state == "failed":
+                _log.warning("a part has failed", extra=about)
+            elif before is not None and before.state == "failed":
+                _log.warning("a part has recovered", extra=about)
+            elif before is not None or finding.state == "warning":
+                _log.info("a part has changed", extra=about)
         check = self._checks[name] = Check(name, finding.state, finding.message, since)
         return check
 
