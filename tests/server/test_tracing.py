@@ -111,7 +111,7 @@ def test_a_receiver_that_is_away_holds_nothing_up(start_process: Callable[..., P
         assert http.post(f"{PATH}/predictions", json=records(3)).status_code == 202
     began = time.monotonic()
     assert server.stop()[0] == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
 
 
 def test_it_costs_next_to_nothing_where_nobody_listens() -> None:
@@ -122,7 +122,7 @@ def test_it_costs_next_to_nothing_where_nobody_listens() -> None:
             pass
         with tracing.work("flush"):
             pass
-    assert (time.perf_counter() - began) / 20_000 < 10e-6
+    assert (time.perf_counter() - began) / 20_000 < 20e-6
 
 
 def test_an_error_is_told_by_its_kind_alone() -> None:
