@@ -16,7 +16,15 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from tidegauge.catalog.database import Database, insert_or_ignore, insert_or_update
-from tidegauge.catalog.tables import AuditEntry, Erasure, ErasurePart, Model, Project, Server
+from tidegauge.catalog.tables import (
+    AuditEntry,
+    Erasure,
+    ErasurePart,
+    Model,
+    NewFields,
+    Project,
+    Server,
+)
 from tidegauge.errors import NotFound
 
 
@@ -134,6 +142,13 @@ class Erasures:
                 .values(ids=None, receipt=dict(receipt))
             )
         self._database.forget_changes("erasures")
+
+    def forget_examples(self, model_id: int) -> None:
+        """Take out of the catalog what a model's unknown fields held, for example."""
+        with self._database.writing() as session:
+            row = session.get(NewFields, model_id, with_for_update=True)
+            if row is not None:
+                row.fields = {name: {**told, "example": ""} for name, told in row.fields.items()}
 
     def finish(self, erasure_id: str) -> None:
         """Note that an erasure is done."""

@@ -181,7 +181,9 @@ class Answers:
         """
         with self._storing:
             held = self._database.execute(
-                "SELECT key, answer FROM answers WHERE project = ? AND model = ?", (project, model)
+                "SELECT key, answer FROM answers WHERE project = ? AND model = ?"
+                " AND instr(answer, ?) > 0",
+                (project, model, b'"message"'),
             ).fetchall()
             changed = [
                 (told, project, model, key)

@@ -24,12 +24,14 @@ from tidegauge.server.problems import add_error_handlers
 from tidegauge.server.readiness import Readiness, checks
 from tidegauge.server.routes import (
     baselines,
+    erasures,
     health,
     incidents,
     ingest,
     models,
     monitors,
     quarantine,
+    retention,
     schemas,
 )
 from tidegauge.server.runtime import Runtime
@@ -133,7 +135,10 @@ def create_app(
     app.state.runtime = None
     app.state.readiness = Readiness((), life)
     add_error_handlers(app)
-    for part in (ingest, models, schemas, quarantine, monitors, baselines, incidents, health):
+    for part in (
+        *(ingest, models, schemas, quarantine, monitors, retention, baselines, erasures),
+        *(incidents, health),
+    ):
         app.include_router(part.router)
     _add_pages(app)
     _add_docs(app)

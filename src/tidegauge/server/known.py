@@ -24,6 +24,7 @@ from tidegauge.monitor.document import policies_from_json, policies_to_json
 from tidegauge.monitor.policy import Policies
 from tidegauge.profile import Baseline
 from tidegauge.schema import Schema, arrow_schema
+from tidegauge.schema.retention import Retention, retention_of, retention_to_json
 from tidegauge.server.settings import Settings
 
 #: Active baselines kept in memory; each is some megabytes.
@@ -49,6 +50,10 @@ class Model:
         How many schemas it has had.
     revision : int
         The catalog's revision of its last change.
+    retention : Retention
+        For how long its records and profiles are kept.
+    records_from : datetime or None
+        Records of before were dropped, since they were kept long enough.
     aside : frozenset of str
         Columns that came to be known later than the model; values of before are in ``_extra``.
     """
@@ -63,6 +68,8 @@ class Model:
     restate_interval: timedelta
     created_at: datetime
     policies: Policies = field(default_factory=Policies)
+    retention: Retention = field(default=Retention(), compare=False)
+    records_from: datetime | None = field(default=None, compare=False)
     schema_number: int = field(default=1, compare=False)
     revision: int = field(default=0, compare=False)
     aside: frozenset[str] = field(default=frozenset(), compare=False)
@@ -81,6 +88,8 @@ class Model:
             row.restate_interval,
             row.created_at,
             policies_from_json(row.monitors, trusted=True),
+            retention_of(row.settings),
+            _moment(row.settings.get("records_from")),
             row.schema_number,
             row.revision,
             frozenset(row.settings.get("aside", ())),
@@ -183,6 +192,21 @@ class Models:
             known.project, self._catalog.models.save_monitors(known.id, told, actor=actor)
         )
 
+    def put_retention(self, known: Model, retention: Retention, actor: str) -> Model:
+        """Have a model's records and profiles kept for another time."""
+        told = retention_to_json(retention)
+        if known.retention == retention:
+            return known
+        row = self._catalog.models.configure(known.id, settings={"retention": told})
+        self._catalog.audit.record(
+            actor,
+            "retention.set",
+            project=known.project,
+            subject=known.name,
+            details={"before": retention_to_json(known.retention), "after": told},
+        )
+        return self._hold(known.project, row)
+
     def _hold(self, project: str, row: Any) -> Model:
         model = Model.of(project, row)
         with self._guard:
@@ -229,6 +253,12 @@ class Baselines:
     def list(self, model: Model) -> Sequence[BaselineRow]:
         """Return the entries of a model's baselines."""
         return self._catalog.baselines.all(model.id)
+
+    def forget(self, model_id: int) -> None:
+        """Read a model's baseline anew: its file was changed."""
+        with self._guard:
+            self._changes += 1
+            self._held.pop(model_id, None)
 
     def refresh(self, models: Collection[int]) -> None:
         """Forget the baselines of some models, as far as others are active by now."""
@@ -291,6 +321,10 @@ class Baselines:
         self._held.move_to_end(model.id)
         while len(self._held) > _HELD:
             self._held.popitem(last=False)
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def require_storable(schema: Schema) -> None:

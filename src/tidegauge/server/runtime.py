@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,10 +30,12 @@ from tidegauge.lake.journal import Commit, Journal
 from tidegauge.monitor.policy import Policies
 from tidegauge.profile import Baseline
 from tidegauge.schema import Schema
+from tidegauge.schema.retention import Retention
 from tidegauge.server import tracing
 from tidegauge.server.bodies import Intake
 from tidegauge.server.changing import prepare
 from tidegauge.server.counted_lake import CountedLake
+from tidegauge.server.erasing import TakingPart
 from tidegauge.server.exposition import Counters
 from tidegauge.server.facts import Facts
 from tidegauge.server.flushing import TimedFlusher
@@ -43,6 +46,7 @@ from tidegauge.server.pulse import Pulse
 from tidegauge.server.request_ids import carried
 from tidegauge.server.settings import Settings
 from tidegauge.server.sightings import Sightings
+from tidegauge.server.upkeep import Upkeep
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -112,6 +116,10 @@ class Runtime:
         Keeps the claim, and asks the catalog what other servers changed.
     scheduler : Scheduler or None
         Where that part is there.
+    upkeep : Upkeep
+        Of the lake's tables.
+    taking_part : TakingPart
+        In erasures.
 
     Raises
     ------
@@ -173,6 +181,10 @@ class Runtime:
         self.claim = Claim(self.catalog.leases, "scheduler", server_id(settings.data))
         self.pulse = Pulse([self.refresh, self.claim.attend])
         self.scheduler: Scheduler | None = _scheduler(self)
+        self.taking_part = TakingPart(self, self.claim.owner)
+        self.upkeep = Upkeep(self)
+        for collector in self.upkeep.figures.collectors():
+            self.counters.registry.register(collector)
         self._listeners: list[Callable[[list[Flushed]], None]] = []
         self._waiting: Counter[tuple[str, str]] = Counter()
         self._waiting_guard = threading.Lock()
@@ -189,6 +201,8 @@ class Runtime:
         self.flusher.start()
         if self.scheduler is not None:
             self.scheduler.start()
+        self.upkeep.start()
+        self.taking_part.start()
 
     def stop(self) -> None:
         """End all work, bring what is journalled to the lake, and close; a second time is fine."""
@@ -199,6 +213,8 @@ class Runtime:
         self.heavy_workers.shutdown(wait=True, cancel_futures=True)
         if self.scheduler is not None and self._running:
             self.scheduler.stop()
+        self.upkeep.stop()
+        self.taking_part.stop()
         self.pulse.stop()
         with suppress(Unavailable):
             self.claim.release()
@@ -353,6 +369,29 @@ class Runtime:
         row = self._baselines.put(model, baseline, source=source, first_under=first_under)
         self.refresh()
         return row
+
+    def put_retention(
+        self, project: str, model: str, retention: Retention, actor: str = "api"
+    ) -> Model:
+        """Have a model's records and profiles kept for another time.
+
+        Raises
+        ------
+        NotFound
+        """
+        with self.creating:
+            return self._models.put_retention(self.get(project, model), retention, actor)
+
+    def forget_baseline(self, project: str, model: str) -> None:
+        """Read a model's baseline anew: its file was changed."""
+        known = self._models.find(project, model)
+        if known is not None:
+            self._baselines.forget(known.id)
+
+    @property
+    def where(self) -> str:
+        """Host and data folder, for people."""
+        return f"{socket.gethostname()}:{self.settings.data.absolute()}"
 
     # What comes in
 

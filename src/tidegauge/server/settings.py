@@ -173,6 +173,15 @@ class Settings(BaseModel):
         timedelta(minutes=10),
         description="How often at most a window is computed again because of late labels.",
     )
+    upkeep_interval: Span = Field(
+        timedelta(seconds=15),
+        description="How often tables are looked at: small files joined, old ones deleted.",
+    )
+    erase_grace: SpanOrZero = Field(
+        timedelta(minutes=10),
+        description="For how long files with erased records stay for queries that began before; "
+        "longer than the longest query.",
+    )
 
     # What it tells of itself.
     log_level: Annotated[

@@ -236,7 +236,14 @@ class ModelWatch:
                 engine.recorded_windows(*names, came, model.window, first=first, last=last)
             )
         found.update(engine.recorded_windows(*names, unseen, model.window))
-        for start in found:
+        gone = self._without_records(found)
+        if gone:
+            _log.warning(
+                "%s/%s: labels or records came for %d windows whose records were dropped, since "
+                "they were kept for long enough; these windows stay as they are",
+                *(model.project, model.name, len(gone)),
+            )
+        for start in found - gone:
             if start >= closed:
                 continue
             before = progress.restated.get(start)
@@ -245,14 +252,15 @@ class ModelWatch:
 
     def restate(self, progress: Progress, now: datetime) -> int:
         """Compute again the windows whose time has come; return how many."""
+        for start in self._without_records(progress.due):
+            del progress.due[start]
         starts = progress.due_now(now, self.model.restate_interval)
-        for run in _runs(starts, self.model.window):
-            for at in range(0, len(run), CHUNK):
-                chunk = run[at : at + CHUNK]
-                end = progress.closed_until or chunk[-1] + self.model.window
-                with self._told("window.restate", chunk):
-                    self._compute(chunk, end, progress, now)
-                for start in chunk:
+        for runs in _together(_runs(starts, self.model.window)):
+            for run, profiles in self._profiled(runs):
+                end = progress.closed_until or run[-1] + self.model.window
+                with self._told("window.restate", run):
+                    self._judge(profiles, run, end, progress, now, new=True)
+                for start in run:
                     progress.due.pop(start, None)
                     progress.restated[start] = now
         old = now - 2 * self.model.restate_interval
@@ -260,6 +268,12 @@ class ModelWatch:
         if starts:
             self.remember(progress)
         return len(starts)
+
+    def _without_records(self, starts: Iterable[datetime]) -> set[datetime]:
+        """Return the windows that cannot be computed again, since their records were dropped."""
+        known = self.runtime.find(self.model.project, self.model.name) or self.model
+        kept = known.records_from
+        return set() if kept is None else {start for start in starts if start < kept}
 
     @contextmanager
     def _told(self, what: str, starts: Sequence[datetime]) -> Iterator[None]:
@@ -332,7 +346,12 @@ class ModelWatch:
         return merge_profiles([profile_from_bytes(row.profile, layout) for row in rows])
 
     def _rows(
-        self, start: datetime, end: datetime, columns: Iterable[str], version: Any = ANY
+        self,
+        start: datetime,
+        end: datetime,
+        columns: Iterable[str],
+        version: Any = ANY,
+        within: Sequence[tuple[datetime, datetime]] = (),
     ) -> Iterator[pa.RecordBatch]:
         model = self.model
         return self.runtime.engine.batches(
@@ -344,26 +363,44 @@ class ModelWatch:
             version=version,
             columns=columns,
             window=model.window,
+            within=within,
         )
 
     def _compute(
         self, starts: Sequence[datetime], watermark: datetime, progress: Progress, now: datetime
     ) -> None:
+        """Profile and judge windows that follow each other."""
+        for run, profiles in self._profiled([starts]):
+            self._judge(profiles, run, watermark, progress, now, new=True)
+
+    def _profiled(
+        self, runs: Sequence[Sequence[datetime]]
+    ) -> Iterator[tuple[Sequence[datetime], list[tuple[str | None, Profile]]]]:
+        """Yield runs of windows with the profile of each version that served in them.
+
+        The rows of all are read at once, so that labels without a timestamp are looked through
+        once, and not for each run.
+        """
         model = self.model
-        start, end = starts[0], starts[-1] + model.window
-        engine = self.runtime.engine
-        versions = engine.versions(model.project, model.name, model.schema, start, end)
-        if not versions:
-            versions = self._last_version(start)
+        within = [(run[0], run[-1] + model.window) for run in runs]
+        start, end = within[0][0], within[-1][1]
+        names = model.project, model.name, model.schema
+        versions = self.runtime.engine.versions(*names, start, end, within=within)
+        known = self.yardstick.baseline.layout.schema.names
+        columns = [name for name in known if name in model.schema]
+        windows = [one for run in runs for one in run]
         profiles = []
         for version in versions:
-            names = self.yardstick.baseline.layout.schema.names
-            columns = [name for name in names if name in model.schema]
             with tracing.part("window.profile", version=version or ""):
-                batches = self._rows(start, end, columns, version)
-                profile = profile_windows(batches, self.yardstick, starts)
-            profiles.append((version, profile))
-        self._judge(_served(profiles), starts, watermark, progress, now, new=True)
+                batches = self._rows(start, end, columns, version, within)
+                profiles.append((version, profile_windows(batches, self.yardstick, windows)))
+        for run in runs:
+            found = [(version, _of(profile, run)) for version, profile in profiles]
+            found = [(version, part) for version, part in found if part.rows[:, 0].any()]
+            if not found:
+                silent = profile_windows((), self.yardstick, run)
+                found = [(version, silent) for version in self._last_version(run[0])]
+            yield run, _served(found)
 
     def _last_version(self, before: datetime) -> list[str | None]:
         """The version that was active last; where all is silent, it is the one that is missed."""
@@ -531,6 +568,28 @@ def _runs(starts: Sequence[datetime], width: timedelta) -> Iterator[list[datetim
         yield run
 
 
+def _together(runs: Iterable[Sequence[datetime]]) -> Iterator[list[Sequence[datetime]]]:
+    """Put runs together, in parts of at most `CHUNK` windows."""
+    held: list[Sequence[datetime]] = []
+    room = CHUNK
+    for run in runs:
+        for at in range(0, len(run), CHUNK):
+            part = run[at : at + CHUNK]
+            if len(part) > room:
+                yield held
+                held, room = [], CHUNK
+            held.append(part)
+            room -= len(part)
+    if held:
+        yield held
+
+
+def _of(profile: Profile, starts: Sequence[datetime]) -> Profile:
+    """Return the profile of some of its windows."""
+    wanted = np.isin(profile.windows, [to_micros(start) for start in starts])
+    return profile if wanted.all() else profile.select(wanted)
+
+
 def closable(model: Model, progress: Progress, now: datetime) -> list[datetime]:
     """Return the starts of the windows of a model that can be closed, in order.
 
@@ -543,6 +602,11 @@ def closable(model: Model, progress: Progress, now: datetime) -> list[datetime]:
     if now - progress.last_event <= model.lateness + 2 * model.window:
         passed = max(passed, now - model.lateness)
     start = progress.closed_until or window_start(progress.first_event, model.window)
+    if model.records_from is not None and start < model.records_from:
+        # Windows whose records were dropped stay as they are.
+        start = window_start(model.records_from + model.window, model.window)
+        if start - model.window == model.records_from:
+            start = model.records_from
     out = []
     while start + model.window <= passed:
         out.append(start)

@@ -1,0 +1,164 @@
+"""One person's records are erased: after that no byte below the data folder holds their id."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from harness import START, Api, Process, records, running, stamp
+
+from tidegauge.server.settings import Settings
+
+IDS = ["jane-4b1f", "joe-77aé", 'jim "9" c3']
+QUICK = {
+    "TIDEGAUGE_FLUSH_INTERVAL": "0.2s",
+    "TIDEGAUGE_UPKEEP_INTERVAL": "0.3s",
+    "TIDEGAUGE_ERASE_GRACE": "1s",
+}
+SETTINGS: dict[str, Any] = {
+    "port": 0,
+    "flush_interval": timedelta(seconds=0.2),
+    "upkeep_interval": timedelta(seconds=0.3),
+    "erase_grace": timedelta(seconds=0.3),
+}
+
+
+def person(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "prediction_id": name,
+        "timestamp": stamp(START + timedelta(hours=3)),
+        "age": 61.0,
+        "carrier": "UA",
+        "score": 0.25,
+        **more,
+    }
+
+
+def fill(api: Api) -> None:
+    """Send the persons' records everywhere that records can come to be, among those of others."""
+    assert api.post("predictions", json=records(300)).status_code == 202
+    rows = [*records(20, START + timedelta(days=1)), *map(person, IDS), person("other", age=1.0)]
+    answer = api.post("predictions", json=rows, headers={"Idempotency-Key": "k1"})
+    assert answer.status_code == 202
+    again = {**person(IDS[0]), "note": f"of {IDS[0]}"}
+    assert api.post("predictions", json=[again]).json()["accepted"] == 1
+    bad = [person(name, age=f"old {name}") for name in (*IDS, "other")]
+    answer = api.post("predictions", json=bad, headers={"Idempotency-Key": "k2"})
+    assert answer.json()["quarantined"] == 4
+    labels = [{"prediction_id": name, "label": True} for name in (*IDS, "other")]
+    labels += [{"prediction_id": IDS[0], "label": IDS[0] * 2}]
+    assert api.post("labels", json=labels).status_code == 202
+    frame = [*records(50), *map(person, IDS)]
+    assert api.post("baselines", json=frame).status_code in (200, 201)
+
+
+def ask(api: Api, *ids: str) -> dict[str, Any]:
+    answer = api.post("erasures", json={"prediction_ids": list(ids), "by": "ann"})
+    assert answer.status_code == 202, answer.text
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def wait(api: Api, erasure: str, patience: float = 30.0) -> dict[str, Any]:
+    until = time.monotonic() + patience
+    while (told := api.get(f"erasures/{erasure}"))["state"] != "done":
+        assert time.monotonic() < until, told
+        time.sleep(0.1)
+    return told
+
+
+def traces(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
+    """Return the files below a folder that hold an id, as text or as it stands in JSON."""
+    found = []
+    for path in folder.rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            for one in ids:
+                forms = (one, one.replace('"', '\\"'), one.replace("é", "\\u00e9"))
+                if any(form.encode() in content for form in forms):
+                    found.append((str(path.relative_to(folder)), one))
+    return found
+
+
+def test_an_erased_id_is_in_no_byte_of_the_data_and_the_receipt_says_what_was_done(
+    tmp_path: Path,
+) -> None:
+    with (
+        running(Settings(data=tmp_path, **SETTINGS)) as (address, app),
+        httpx.Client(base_url=address, timeout=30) as http,
+    ):
+        api = Api(http, "fares")
+        fill(api)
+        api.record("other")
+        assert traces(tmp_path, IDS)
+        made = ask(api, *IDS)
+        assert (made["state"], made["asked"], made["requested_by"]) == ("open", 3, "ann")
+        done = wait(api, made["id"])
+        assert traces(tmp_path, IDS) == []
+        receipt = done["receipt"]
+        assert receipt["rows"] == {"records": 4, "labels": 3, "quarantine": 4}
+        assert receipt["files_rewritten"].keys() == receipt["files_purged"].keys()
+        (sample,) = receipt["samples"]
+        assert (sample["rows"], sample["windows"]) == (3, 1)
+        assert receipt["waiting_for"] == [] and receipt["answers"]
+        assert any("ack-up" in line for line in receipt["left"])
+        for one in IDS:
+            assert http.get(f"{api.path}/records", params={"prediction_id": one}).status_code == 404
+        assert api.record("other")["age"] == 1.0
+        assert len(api.all_records(301)) == 301
+        again = api.post("predictions", json=[], headers={"Idempotency-Key": "k2"}).json()
+        assert again["quarantined"] == 4
+        assert {error["message"] for error in again["errors"]} == {"erased"}
+        listed = api.get("erasures")["erasures"]
+        assert [one["id"] for one in listed] == [made["id"]]
+        # What comes after is a new record.
+        api.post("predictions", json=[person(IDS[1], age=30.0)])
+        assert api.record(IDS[1])["age"] == 30.0
+        del app
+
+
+def test_killed_at_any_step_an_erasure_goes_on_and_counts_each_row_once(tmp_path: Path) -> None:
+    process = Process(tmp_path, **QUICK)
+    with httpx.Client(base_url=process.address, timeout=30) as http:
+        fill(Api(http, "fares"))
+        made = ask(Api(http, "fares"), *IDS)
+    try:
+        for pause in (0.0, 1.0):
+            time.sleep(pause)
+            process.kill()
+            process = Process(tmp_path, **QUICK)
+        with httpx.Client(base_url=process.address, timeout=30) as http:
+            done = wait(Api(http, "fares"), made["id"])
+            assert len(Api(http, "fares").all_records(301)) == 301
+        assert traces(tmp_path, IDS) == []
+        assert done["receipt"]["rows"] == {"records": 4, "labels": 3, "quarantine": 4}
+        finally:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"prediction_ids": []}, 422, "prediction_ids"),
+        ({"prediction_ids": [""]}, 422, "prediction_ids"),
+        ({"prediction_ids": ["a"], "all": True}, 422, "all"),
+        ({"ids": ["a"]}, 422, "ids"),
+    ],
+)
+def test_a_wish_that_cannot_be_meant_is_refused(
+    tmp_path: Path, body: dict[str, Any], status: int, words: str
+) -> None:
+    with (
+        running(Settings(data=tmp_path, **SETTINGS)) as (address, _),
+        httpx.Client(base_url=address) as http,
+    ):
+        api = Api(http, "fares")
+        assert api.post("erasures", json=body).status_code in (404, 422)
+        api.post("predictions", json=records(3))
+        answer = api.post("erasures", json=body)
+        assert answer.status_code == status and words in answer.text
+        assert http.get(f"{api.path}/erasures/e1").status_code == 404
