@@ -104,6 +104,21 @@ def test_two_hundred_slow_clients_are_cut_off_beside_a_good_one(
             slow.close()
 
 
+def test_the_rest_of_a_refused_body_is_not_waited_for_without_end(
+    start_process: Callable[..., Process],
+) -> None:
+    server = start_process(TIDEGAUGE_REQUEST_TIMEOUT="1", TIDEGAUGE_MAX_BODY="1000")
+    began = time.monotonic()
+    with connect(server.address) as endless:
+        endless.sendall(head(server.address, 10_000_000))
+        assert endless.recv(65_536).startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(OSError):
+            while time.monotonic() - began < 15:
+                endless.sendall(b"x")
+                time.sleep(0.1)
+    assert time.monotonic() - began < 10
+
+
 def test_a_body_that_keeps_coming_is_waited_for(start_process: Callable[..., Process]) -> None:
     server = start_process(TIDEGAUGE_REQUEST_TIMEOUT="1")
     body = json.dumps(records(2000)).encode()

@@ -1,4 +1,4 @@
-"""HTTP connections: uvicorn's, with bounds on what a client may send before its request begins."""
+"""HTTP connections: uvicorn's, with bounds on what a client may owe."""
 
 from __future__ import annotations
 
@@ -36,34 +36,50 @@ def http_options() -> dict[str, Any]:
 
 
 class Connection(HttpToolsProtocol):
-    """Knows since when its client owes the head of a request, and takes no head without end.
+    """Knows what its client owes, and since when; takes no head of a request without end.
 
-    uvicorn itself waits for a first request for ever, and keeps whatever headers come.
+    uvicorn itself waits for a first request for ever, as it does for the rest of a body after the
+    answer, and keeps whatever headers come.
     """
 
-    head_since: float | None = None
+    #: Since when the client owes a head, or the rest of a body that nobody waits for.
+    owes_since: float | None = None
+    _in_head = True
     _head_size = 0
 
     def connection_made(self, transport: Any) -> None:
         """Wait for a first request."""
         super().connection_made(transport)
-        self.head_since = self.loop.time()
+        self.owes_since = self.loop.time()
 
     def on_message_begin(self) -> None:
         """Take note that a head begins."""
-        self.head_since = self.loop.time()
+        self.owes_since = self.loop.time()
+        self._in_head = True
         self._head_size = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Begin to work on the request."""
-        self.head_since = None
+        self.owes_since = None
+        self._in_head = False
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """Take note where an answer was given before the body had come."""
+        if self.cycle.response_complete and self.cycle.more_body:
+            self.owes_since = self.loop.time()
+        super().on_response_complete()
+
+    def on_message_complete(self) -> None:
+        """Take note that the client owes nothing."""
+        self.owes_since = None
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Take what came, unless it is too much of a head."""
         super().data_received(data)
-        if self.head_since is not None:
+        if self._in_head:
             # The parser keeps what it has of a header, and tells nobody before its end.
             self._head_size += len(data)
             if self._head_size > MAX_HEAD and not self.transport.is_closing():
@@ -76,9 +92,9 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
-def cut_off_headless(connections: Iterable[Any], seconds: float) -> None:
-    """Close the connections that have owed the head of a request for too long."""
+def cut_off_late(connections: Iterable[Any], seconds: float) -> None:
+    """Close the connections whose clients have owed something for too long."""
     for connection in list(connections):
-        since = getattr(connection, "head_since", None)
+        since = getattr(connection, "owes_since", None)
         if since is not None and connection.loop.time() - since > seconds:
             connection.cut_off()

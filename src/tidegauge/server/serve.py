@@ -15,7 +15,7 @@ from tidegauge.errors import Conflict
 from tidegauge.keeping.installation import refuse_unfinished
 from tidegauge.server import logs, tracing
 from tidegauge.server.app import create_app
-from tidegauge.server.connections import cut_off_headless, http_options
+from tidegauge.server.connections import cut_off_late, http_options
 from tidegauge.server.origins import is_loopback
 from tidegauge.server.settings import Settings, shown_host
 from tidegauge.server.stopping import GentleServer
@@ -99,7 +99,7 @@ def _spare_collector() -> None:
 class _Server(GentleServer):
     """Ends on a signal as on any other reason: uvicorn's own would raise the signal once more.
 
-    Cuts off the clients that take too long to send the head of a request.
+    Cuts off the clients that take too long to send what they owe.
     """
 
     def __init__(self, config: uvicorn.Config, request_timeout: float) -> None:
@@ -109,7 +109,7 @@ class _Server(GentleServer):
     async def on_tick(self, counter: int) -> bool:
         """Look after the connections, once a second."""
         if counter % 10 == 0:
-            cut_off_headless(self.server_state.connections, self._request_timeout)
+            cut_off_late(self.server_state.connections, self._request_timeout)
         return await super().on_tick(counter)
 
     @contextlib.contextmanager
