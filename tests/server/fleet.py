@@ -1,4 +1,7 @@
-"""Several server processes over one lake and one PostgreSQL, and a model that all of them serve."""
+"""Several server processes over one lake and one PostgreSQL, and a model that all of them serve.
+
+What happens to them in `make torture` stands here too, as functions that say what was seen.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,15 @@ import httpx
 import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
+from object_store import Store
 
 from tidegauge.catalog import Catalog
 
 DAY = timedelta(days=1)
 START = datetime(2025, 3, 3, tzinfo=UTC)
 ROWS = 300
+#: Within how many seconds another server takes over.
+TAKEOVER = 15.0
 ARROW = {"Content-Type": "application/vnd.apache.arrow.stream"}
 #: Everything happens often, so that little time passes.
 HURRIED = {
@@ -124,20 +130,25 @@ class Fleet:
     Parameters
     ----------
     folder : Path
-        For their data folders, and the lake.
+        For their data folders, and the lake unless it is elsewhere.
     url : str
         Of the catalog's database.
     size : int
         Servers to start.
+    store : Store, optional
+        A bucket for the lake.
     **settings : str
         Environment variables besides those of `HURRIED`.
     """
 
-    def __init__(self, folder: Path, url: str, size: int, **settings: str) -> None:
-        self.lake = folder / "lake"
+    def __init__(
+        self, folder: Path, url: str, size: int, store: Store | None = None, **settings: str
+    ) -> None:
+        self.lake = str(folder / "lake") if store is None else f"{store.url}/lake"
+        self.options = None if store is None else store.options
         self.catalog = Catalog(url)
         self.acknowledged: Counter[str] = Counter()
-        shared = {"TIDEGAUGE_LAKE": str(self.lake), "TIDEGAUGE_DATABASE_URL": url, **settings}
+        shared = {"TIDEGAUGE_LAKE": self.lake, "TIDEGAUGE_DATABASE_URL": url, **settings}
         # All at once: they also make the lake, and what of the catalog is still missing, at once.
         self.servers = [Server(folder / f"server{n}", shared) for n in range(size)]
 
@@ -197,9 +208,12 @@ class Fleet:
         )
         return sorted(answer.json()["points"], key=lambda point: point["window_start"])
 
+    def table(self, model: str, kind: str) -> DeltaTable:
+        return DeltaTable(f"{self.lake}/default/{model}/{kind}", storage_options=self.options)
+
     def judged(self) -> Counter[datetime]:
         """Return how often each window was judged."""
-        table = DeltaTable(self.lake / "default" / "m" / "points").to_pyarrow_table(
+        table = self.table("m", "points").to_pyarrow_table(
             columns=["window_start", "computed_at", "metric"]
         )
         rows = {
@@ -211,9 +225,7 @@ class Fleet:
 
     def stored(self, model: str = "m") -> Counter[str]:
         """Return how often each prediction id stands in the table of records."""
-        table = DeltaTable(self.lake / "default" / model / "records").to_pyarrow_table(
-            columns=["prediction_id"]
-        )
+        table = self.table(model, "records").to_pyarrow_table(columns=["prediction_id"])
         return Counter(table["prediction_id"].to_pylist())
 
     def incidents(self) -> list[Any]:
@@ -236,6 +248,106 @@ class Fleet:
             for incident in self.incidents()
             for alarm in self.catalog.incidents.alarms(incident.id)
         )
+
+    def require_whole(self, days: int) -> None:
+        """Fail if anything was lost, or is there twice.
+
+        Parameters
+        ----------
+        days : int
+            Windows that are closed, from `START` on.
+        """
+        assert self.stored() == self.acknowledged
+        found = [(point["value"], point["window_start"][:10]) for point in self.points()]
+        assert found == [(ROWS, f"{START + n * DAY:%Y-%m-%d}") for n in range(days)]
+        assert [times for times in Counter(self.alarms()).values() if times > 1] == []
+        assert len(self.incidents()) <= 1
+
+
+def catalog_away(folder: Path, postgres: Any, seconds: float) -> str:
+    """Stop the catalog of two servers for a while, under load; return what was seen meanwhile.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty one.
+    postgres : Postgres
+        Runs; it is stopped, and started again.
+    seconds : float
+        For how long, at least.
+    """
+    with Fleet(folder, postgres.database(), 2) as fleet:
+        fleet.post(fleet.servers[0], "baselines", records(-30, 30))
+        for day in range(3):
+            fleet.send(records(day, late=0.35 * (day > 0)))
+        fleet.settled(2)
+        postgres.stop()
+        went = time.monotonic()
+        fleet.send(records(3, late=0.35))
+        answers = [one.http.get("/v1/projects/default/models/none") for one in fleet.servers]
+        slowest = max(answer.elapsed.total_seconds() for answer in answers)
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (503, "catalog_unavailable")
+            assert int(answer.headers["Retry-After"]) > 0
+        page = fleet.servers[0].http.get("/projects/default/models/m")
+        assert page.status_code == 503 and "does not answer" in page.text
+        wait_for(lambda: fleet.servers[0].http.get("/readyz").status_code == 503, 5)
+        time.sleep(max(0.0, seconds - (time.monotonic() - went)))
+        fleet.send(records(4, late=0.35))
+        postgres.start()
+        back = time.monotonic()
+        fleet.settled(4)
+        took = time.monotonic() - back
+        fleet.require_whole(4)
+        assert fleet.wrong_windows() == [START + n * DAY for n in range(1, 4)]
+        wait_for(lambda: all(one.http.get("/readyz").status_code == 200 for one in fleet.servers))
+        return (
+            f"the catalog was away for {back - went:.0f} s: answers without it took at most "
+            f"{slowest:.1f} s; all was judged {took:.1f} s after it came back"
+        )
+
+
+def holders_lost(folder: Path, url: str, times: int, sign: signal.Signals) -> str:
+    """Kill the server that closes windows, or have it stand still, again and again under load.
+
+    Parameters
+    ----------
+    folder : Path
+        An empty one.
+    url : str
+        Of an empty database in PostgreSQL.
+    times : int
+        How often; each takes about 15 seconds.
+    sign : signal.Signals
+        ``SIGKILL``, or ``SIGSTOP``, after which it goes on once another one works.
+    """
+    with Fleet(folder, url, 3) as fleet:
+        fleet.post(fleet.servers[0], "baselines", records(-30, 30))
+        fleet.send(records(0))
+        wait_for(lambda: fleet.holder() is not None)
+        took: list[float] = []
+        for turn in range(times):
+            holder = fleet.holder()
+            assert holder is not None
+            fleet.send(records(2 * turn + 1, late=0.35))
+            time.sleep(0.5 * np.random.default_rng(turn).random())
+            holder.tell(sign)
+            lost = time.monotonic()
+            if sign == signal.SIGKILL:
+                holder.ended()
+            fleet.send(records(2 * turn + 2, late=0.35), fleet.others(holder))
+            wait_for(lambda gone=holder: fleet.holder() not in (gone, None))  # type: ignore[misc]
+            took.append(time.monotonic() - lost)
+            if sign == signal.SIGKILL:
+                holder.start()
+            else:
+                holder.tell(signal.SIGCONT)
+        fleet.send(records(2 * times + 1, late=0.35))
+        fleet.settled(2 * times + 1)
+        fleet.require_whole(2 * times + 1)
+        assert fleet.wrong_windows() == [START + n * DAY for n in range(1, 2 * times + 1)]
+        assert max(took) < TAKEOVER
+        return f"{times} holders lost: taken over after {max(took):.1f} s at most"
 
 
 def wait_for(condition: Callable[[], Any], patience: float = 20.0) -> float:

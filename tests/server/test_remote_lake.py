@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import httpx
 import orjson
 import pytest
 from deltalake import DeltaTable
+from fleet import ROWS, Fleet, wait_for
+from fleet import records as a_days_records
 from harness import Process
 from object_store import HASTE, Store, every, proxied
+from postgres import Postgres
 from test_scheduler import Watched, records
 
 Starter = Callable[..., Watched]
@@ -100,3 +104,30 @@ def test_a_lake_that_cannot_be_reached_ends_the_start_in_words(
         "it, or set another lake\n"
     )
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.slow
+def test_servers_share_it_while_calls_fail_and_one_is_killed(
+    bucket: Store, postgres: Postgres, tmp_path: Path
+) -> None:
+    with proxied(bucket) as (proxy, store):
+        proxy.plan = every(5)
+        options = orjson.dumps(store.options | HASTE).decode()
+        with Fleet(
+            tmp_path, postgres.database(), 2, bucket, TIDEGAUGE_LAKE_OPTIONS=options
+        ) as fleet:
+            fleet.post(fleet.servers[0], "baselines", a_days_records(-30, 30))
+            for day in range(3):
+                fleet.send(a_days_records(day))
+            wait_for(lambda: len(fleet.points()) == 2, 60)
+            holder = fleet.holder()
+            assert holder is not None
+            holder.close()
+            holder.start()
+            for day in range(3, 5):
+                fleet.send(a_days_records(day))
+            wait_for(lambda: len(fleet.points()) == 4, 60)
+            wait_for(lambda: fleet.stored() == fleet.acknowledged, 60)
+            assert [point["value"] for point in fleet.points()] == [ROWS] * 4
+            assert not [alarm for alarm, times in Counter(fleet.alarms()).items() if times > 1]
+        assert min(proxy.faults.values()) > 20
