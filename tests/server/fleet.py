@@ -15,15 +15,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
-from object_store import Store
 
 from tidegauge.catalog import Catalog
+
+if TYPE_CHECKING:
+    from object_store import Store
 
 DAY = timedelta(days=1)
 START = datetime(2025, 3, 3, tzinfo=UTC)
