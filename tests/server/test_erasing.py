@@ -88,7 +88,7 @@ def test_an_erased_id_is_in_no_byte_of_the_data_and_the_receipt_says_what_was_do
     tmp_path: Path,
 ) -> None:
     with (
-        running(Settings(data=tmp_path, **SETTINGS)) as (address, app),
+        running(Settings(data=tmp_path, **SETTINGS)) as (address, _),
         httpx.Client(base_url=address, timeout=30) as http,
     ):
         api = Api(http, "fares")
@@ -118,7 +118,6 @@ def test_an_erased_id_is_in_no_byte_of_the_data_and_the_receipt_says_what_was_do
         # What comes after is a new record.
         api.post("predictions", json=[person(IDS[1], age=30.0)])
         assert api.record(IDS[1])["age"] == 30.0
-        del app
 
 
 def test_killed_at_any_step_an_erasure_goes_on_and_counts_each_row_once(tmp_path: Path) -> None:
@@ -136,7 +135,7 @@ def test_killed_at_any_step_an_erasure_goes_on_and_counts_each_row_once(tmp_path
             assert len(Api(http, "fares").all_records(301)) == 301
         assert traces(tmp_path, IDS) == []
         assert done["receipt"]["rows"] == {"records": 4, "labels": 3, "quarantine": 4}
-        finally:
+    finally:
         process.kill()
 
 
