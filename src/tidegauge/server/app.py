@@ -13,7 +13,7 @@ import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegauge.server.docs import docs_page
 from tidegauge.server.life import Gate, Life
@@ -149,6 +149,14 @@ class _Application(FastAPI):
     """What stands before everything else, also before the handling of errors, is set here."""
 
     outermost: Callable[[ASGIApp], ASGIApp]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go to the outermost at once; past FastAPI's own telemetry, for `Observer` tells of it."""
+        if scope["type"] == "http" and self.middleware_stack is not None:
+            scope["app"] = self
+            await self.middleware_stack(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
     def build_middleware_stack(self) -> ASGIApp:
         """Put the outermost around all that is called middleware."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 from fastapi import Request
+from starlette.types import Scope
 
 from tidegauge.errors import BadInput, Overloaded
 from tidegauge.ingest import UnsupportedMediaType
@@ -97,6 +98,15 @@ class TooSlow(BadInput):
     status: ClassVar[int] = 408
 
 
+def header(scope: Scope, name: bytes) -> str | None:
+    """Return a header of a request, None where it has none; by its name in lower case."""
+    for told, value in scope["headers"]:
+        if told == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
 async def read_body(request: Request, limit: int, take: Callable[[int], None]) -> bytes:
     """Read a whole body.
 
@@ -130,8 +140,8 @@ async def save_body(request: Request, limit: int, path: Path) -> int:
 async def _read(
     request: Request, limit: int, take: Callable[[int], None], use: Callable[[bytes], object]
 ) -> None:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    declared = header(request.scope, b"content-length")
+    if declared is not None and declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
     settings: Settings = request.app.state.settings
     allowed = settings.request_timeout.total_seconds()

@@ -19,6 +19,7 @@ from starlette.datastructures import QueryParams
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidegauge.errors import TidegaugeError
+from tidegauge.server.bodies import header
 from tidegauge.server.parameters import MOST, NAMES
 from tidegauge.server.problems import BadParameter, answer_to, unforeseen
 
@@ -114,10 +115,8 @@ def _version(query: bytes) -> str | None:
 
 
 def _key(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"idempotency-key":
-            return _checked(value.decode("latin-1"), "header", "Idempotency-Key", "key")
-    return None
+    key = header(scope, b"idempotency-key")
+    return None if key is None else _checked(key, "header", "Idempotency-Key", "key")
 
 
 def _checked(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from tidegauge.errors import BadInput, TidegaugeError
 from tidegauge.server import tracing
-from tidegauge.server.bodies import read_body
+from tidegauge.server.bodies import header, read_body
 from tidegauge.server.parameters import (
     ModelName,
     ProjectName,
@@ -59,7 +59,7 @@ _TELLS = (
     "nothing is stored twice."
 )
 
-_ABOUT_BODY = ("content-type", "content-encoding")
+_ABOUT_BODY = (b"content-type", b"content-encoding")
 
 IdempotencyKey = Annotated[
     str | None, Header(alias="Idempotency-Key", max_length=255, description=_TELLS)
@@ -150,7 +150,7 @@ async def take_in(
         with runtime.intake.admit() as take:
             with tracing.part("ingest.read"):
                 body = await read_body(request, runtime.settings.max_body, take)
-            kind, encoding = (request.headers.get(name) for name in _ABOUT_BODY)
+            kind, encoding = (header(request.scope, name) for name in _ABOUT_BODY)
             post = Post(project, model, resource, body, kind, encoding, version, key)
             with tracing.part("ingest.store", bytes=len(body)):
                 account = await runtime.gathering.take(post)
