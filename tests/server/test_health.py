@@ -352,6 +352,7 @@ def test_what_the_documents_alert_on_is_there_and_the_rules_are_right(
 
 def test_metrics_tell_of_the_server_itself(http: httpx.Client) -> None:
     http.post(f"{PATH}-own/predictions", json=records(2))
+    time.sleep(1)
     text = http.get("/metrics").text
     for series in (
         'tidegauge_requests_total{code="202",kind="predictions"}',
@@ -364,6 +365,8 @@ def test_metrics_tell_of_the_server_itself(http: httpx.Client) -> None:
         "process_resident_memory_bytes",
         "process_open_fds",
         "tidegauge_process_threads",
+        'tidegauge_flush_rows_total{kind="records"}',
+        "tidegauge_journal_written_bytes_total",
         'tidegauge_build_info{python="',
     ):
         assert any(line.startswith(series) for line in text.splitlines()), series

@@ -73,6 +73,12 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tidegauge_flush_failing_tables": ("Tables that could not be written lately.", ()),
     "tidegauge_flush_last_timestamp_seconds": ("When the last flush ended, in Unix seconds.", ()),
     "tidegauge_disk_free_bytes": ("Free bytes on the data folder's disk.", ()),
+    "tidegauge_lake_files": (
+        "Parquet files of the lake's tables on a local disk, with those to be cleaned up.",
+        ("kind",),
+    ),
+    "tidegauge_lake_bytes": ("Bytes of these.", ("kind",)),
+    "tidegauge_lake_log_entries": ("Commits in the logs of the lake's tables.", ("kind",)),
     "tidegauge_scheduler_holder": (
         "1 on the server that closes windows, 0 on one that stands by.",
         (),

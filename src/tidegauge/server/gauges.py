@@ -18,6 +18,7 @@ from tidegauge.errors import NotFound, Unavailable
 from tidegauge.metrics import find_metric
 from tidegauge.server.exposition import CLOSED, MOST_MODELS, MOST_SERIES, Value
 from tidegauge.server.known import Model
+from tidegauge.server.lake_size import LakeSize
 from tidegauge.server.shown import UNRESOLVED
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ModelGauges:
         self._held: list[Value] = []
         self._read_at = float("-inf")
         self._guard = threading.Lock()
+        self._size = LakeSize(runtime.lake.root)
         self._reading: threading.Thread | None = None
 
     def __call__(self) -> Iterator[Value]:
@@ -106,6 +108,8 @@ class ModelGauges:
             if incident.model_id in names:
                 model = names[incident.model_id]
                 counts[model.project, model.name, incident.severity] += 1
+        for what, kind, amount in self._size.now():
+            yield Value(f"tidegauge_lake_{what}", (kind,), amount)
         lags = self._runtime.lags()
         for model in models:
             for severity in ("critical", "warning", "info"):
