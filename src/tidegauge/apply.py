@@ -1,6 +1,7 @@
 """Models as files say them: what a server would have to change, shown first, then done.
 
-A file holds a model's name, its schema, its budget and monitors, or some of these. What it does not
+A file holds a model's name, its schema, its budget and monitors, for how long it is kept, or some
+of these. What it does not
 say stays as it is; a second time there is nothing to do.
 """
 
@@ -23,6 +24,7 @@ from tidegauge.monitor.document import (
 from tidegauge.monitor.policy import Policies
 from tidegauge.remote import RemoteModel
 from tidegauge.schema import ColumnType, Schema, dump_schema, schema_from_json, schema_to_json
+from tidegauge.schema.retention import Retention, retention_from_json, retention_to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +54,8 @@ class Change:
         To be set.
     policies : Policies or None
         To be set.
+    retention : Retention or None
+        To be set.
     """
 
     model: str
@@ -59,6 +63,7 @@ class Change:
     lines: tuple[Line, ...]
     schema: Schema | None = None
     policies: Policies | None = None
+    retention: Retention | None = None
 
 
 def read(paths: Iterable[Path]) -> list[ModelDocument]:
@@ -117,22 +122,33 @@ def plan(document: ModelDocument, remote: RemoteModel) -> list[Change]:
         if policies != now:
             lines = tuple(_differences(_monitor_lines(now), _monitor_lines(policies)))
             changes.append(Change(name, "change the monitors", lines, policies=policies))
+    kept = document.retention
+    if kept is not None:
+        told = {} if held is None else remote.find("retention") or {}
+        before = Retention() if held is None else retention_from_json(_own(told))
+        if kept != before:
+            lines = tuple(_differences(_retention_lines(before), _retention_lines(kept)))
+            changes.append(Change(name, "change the retention", lines, retention=kept))
     return changes
 
 
-def carry_out(changes: Iterable[Change], remote: RemoteModel) -> None:
-    """Do what was planned for one model.
+def carry_out(changes: Iterable[Change], remote: RemoteModel) -> list[str]:
+    """Do what was planned for one model; return what the server warns of.
 
     Raises
     ------
     BadInput
         If the server refuses it.
     """
+    warnings: list[str] = []
     for change in changes:
         if change.schema is not None:
             remote.put_schema(dump_schema(change.schema))
         if change.policies is not None:
             remote.put_monitors(policies_to_json(change.policies))
+        if change.retention is not None:
+            warnings += remote.put_retention(retention_to_json(change.retention))
+    return warnings
 
 
 def show(changes: Sequence[Change], console: Console) -> None:
@@ -183,6 +199,15 @@ def _monitor_lines(policies: Policies) -> list[str]:
         f"false_alarms: {flow(told['false_alarms'])}",
         *(flow(one) for one in told["monitors"]),
     ]
+
+
+def _own(told: dict[str, Any]) -> dict[str, Any]:
+    return {name: told.get(name) for name in ("records", "profiles")}
+
+
+def _retention_lines(retention: Retention) -> list[str]:
+    told = retention_to_json(retention)
+    return [f"{name}: kept {span or 'for ever'}" for name, span in told.items()]
 
 
 def _differences(before: Sequence[str], after: Sequence[str]) -> Iterator[Line]:

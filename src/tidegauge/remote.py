@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import httpx
@@ -42,6 +43,34 @@ class RemoteModel:
         """Give the model its budget and monitors, as JSON."""
         self._answer("PUT", f"/models/{self.name}/monitors", json=monitors)
 
+    def put_retention(self, retention: dict[str, Any]) -> list[str]:
+        """Have the model's records and profiles kept for some time; return warnings."""
+        answer = self._answer("PUT", f"/models/{self.name}/retention", json=retention)
+        told: list[str] = answer["warnings"]
+        return told
+
+    def erase(self, ids: Sequence[str], *, by: str) -> dict[str, Any]:
+        """Ask for the records of some ids to be erased; return the erasure as it is now."""
+        body = {"prediction_ids": list(ids), "by": by}
+        found: dict[str, Any] = self._post(f"/models/{self.name}/erasures", body)
+        return found
+
+    def erasure(self, erasure: str) -> dict[str, Any]:
+        """Return an erasure as it is now."""
+        found: dict[str, Any] = self._get(f"/models/{self.name}/erasures/{erasure}")
+        return found
+
+    def erasures(self) -> list[dict[str, Any]]:
+        """Return all erasures of the model, the newest first."""
+        found: list[dict[str, Any]] = self._get(f"/models/{self.name}/erasures")["erasures"]
+        return found
+
+    def without_server(self, erasure: str, server: str) -> dict[str, Any]:
+        """Have an erasure go on without a server whose folder is gone for good."""
+        path = f"/models/{self.name}/erasures/{erasure}/gone"
+        found: dict[str, Any] = self._post(path, {"server": server})
+        return found
+
     def backtest(self, monitors: dict[str, Any] | None, days: int) -> dict[str, Any]:
         """Return what would have fired with these monitors, or with the model's own."""
         more = {} if monitors is None else {"json": monitors}
@@ -50,7 +79,7 @@ class RemoteModel:
         return found
 
     def find(self, what: str) -> dict[str, Any] | None:
-        """Return the model's schema or monitors as JSON, or None if there is no such model."""
+        """Return the model's schema, monitors or retention as JSON; None if there is no model."""
         answer = self._request("GET", f"/models/{self.name}/{what}")
         if answer.status_code == 404 and _code(answer) == "unknown_model":
             return None

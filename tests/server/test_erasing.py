@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,11 @@ from typing import Any
 import httpx
 import pytest
 from harness import START, Api, Process, records, running, stamp
+from typer.testing import CliRunner
 
+from tidegauge.catalog import Catalog
+from tidegauge.cli import app
+from tidegauge.server import erasing
 from tidegauge.server.settings import Settings
 
 IDS = ["jane-4b1f", "joe-77aé", 'jim "9" c3']
@@ -63,12 +70,22 @@ def ask(api: Api, *ids: str) -> dict[str, Any]:
     return made
 
 
-def wait(api: Api, erasure: str, patience: float = 30.0) -> dict[str, Any]:
+@contextlib.contextmanager
+def served(data: Path, **more: Any) -> Iterator[Api]:
+    """A server in this process, and a model on it."""
+    settings = Settings(data=data, **{**SETTINGS, **more})
+    with running(settings) as (address, _), httpx.Client(base_url=address, timeout=30) as http:
+        yield Api(http, "fares")
+
+
+def wait(api: Api, erasure: str, state: str = "done", patience: float = 30.0) -> dict[str, Any]:
     until = time.monotonic() + patience
-    while (told := api.get(f"erasures/{erasure}"))["state"] != "done":
+    while True:
+        told: dict[str, Any] = api.get(f"erasures/{erasure}")
+        if told["state"] == state:
+            return told
         assert time.monotonic() < until, told
         time.sleep(0.1)
-    return told
 
 
 def traces(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
@@ -87,11 +104,8 @@ def traces(folder: Path, ids: list[str]) -> list[tuple[str, str]]:
 def test_an_erased_id_is_in_no_byte_of_the_data_and_the_receipt_says_what_was_done(
     tmp_path: Path,
 ) -> None:
-    with (
-        running(Settings(data=tmp_path, **SETTINGS)) as (address, _),
-        httpx.Client(base_url=address, timeout=30) as http,
-    ):
-        api = Api(http, "fares")
+    with served(tmp_path) as api:
+        http = api.http
         fill(api)
         api.record("other")
         assert traces(tmp_path, IDS)
@@ -151,13 +165,69 @@ def test_killed_at_any_step_an_erasure_goes_on_and_counts_each_row_once(tmp_path
 def test_a_wish_that_cannot_be_meant_is_refused(
     tmp_path: Path, body: dict[str, Any], status: int, words: str
 ) -> None:
-    with (
-        running(Settings(data=tmp_path, **SETTINGS)) as (address, _),
-        httpx.Client(base_url=address) as http,
-    ):
-        api = Api(http, "fares")
+    with served(tmp_path) as api:
         assert api.post("erasures", json=body).status_code in (404, 422)
         api.post("predictions", json=records(3))
         answer = api.post("erasures", json=body)
         assert answer.status_code == status and words in answer.text
-        assert http.get(f"{api.path}/erasures/e1").status_code == 404
+        assert api.http.get(f"{api.path}/erasures/e1").status_code == 404
+
+
+def test_the_command_erases_waits_and_shows_the_receipt(tmp_path: Path) -> None:
+    with served(tmp_path / "data") as api:
+        fill(api)
+        listed = tmp_path / "ids.txt"
+        listed.write_text("\n".join(IDS[1:]))
+        url = ["--url", str(api.http.base_url)]
+        wish = ["erase", "fares", "--id", IDS[0], "--ids-file", str(listed), "--by", "ann", *url]
+        refused = CliRunner().invoke(app, wish)
+        assert refused.exit_code == 1 and "--yes" in str(refused.exception)
+        done = CliRunner().invoke(app, [*wish, "--yes"])
+        assert done.exit_code == 0, done.output
+        for words in ("3 ids by ann", "4 rows; 1 file written anew", "left to you", "Back-ups"):
+            assert words in done.output, done.output
+        assert not any(one in done.output for one in IDS)
+        (told,) = json.loads(CliRunner().invoke(app, ["erasures", "fares", "--json", *url]).output)
+        shown = CliRunner().invoke(app, ["erasures", "fares", told["id"], *url])
+        assert shown.exit_code == 0 and told["sha256"] in shown.output
+        none = CliRunner().invoke(app, ["erase", "fares", "--yes", *url])
+        assert "no ids" in str(none.exception)
+
+
+def test_a_server_that_was_away_does_its_part_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "PATIENCE_SECONDS", 2.0)
+    shared = {
+        "lake": str(tmp_path / "lake"),
+        "database_url": f"sqlite:///{tmp_path}/catalog.sqlite",
+    }
+    with served(tmp_path / "a", **shared) as first:
+        fill(first)
+        with served(tmp_path / "b", **shared, flush_interval=timedelta(minutes=1)) as second:
+            while len(catalog_servers(tmp_path)) < 2:
+                time.sleep(0.1)
+            second.post("predictions", json=[person(IDS[2], age=30.0)])
+            other = ask(first, IDS[2])
+            both = wait(first, other["id"])
+            assert both["receipt"]["rows"]["records"] == 2  # One was in the other's journal only.
+        made = ask(first, *IDS[:2])
+        waiting = wait(first, made["id"], "waiting")
+        (away,) = waiting["receipt"]["waiting_for"]
+        assert away["name"].endswith(str(tmp_path / "b"))
+        assert waiting["receipt"]["rows"] == {"records": 3, "labels": 2, "quarantine": 3}
+        with served(tmp_path / "b", **shared):
+            done = wait(first, made["id"])
+        assert done["receipt"]["rows"] == {"records": 3, "labels": 2, "quarantine": 3}
+        assert traces(tmp_path, IDS) == []
+        # One that never comes back is left out once somebody says so.
+        last = ask(first, "other")
+        wait(first, last["id"], "waiting")
+        told = first.post(f"erasures/{last['id']}/gone", json={"server": away["server"]})
+        assert told.status_code == 200
+        wait(first, last["id"])
+
+
+def catalog_servers(folder: Path) -> dict[str, str]:
+    with Catalog(folder / "catalog.sqlite") as catalog:
+        return catalog.erasures.servers()

@@ -7,11 +7,21 @@ from __future__ import annotations
 
 import sys
 
-from tidegauge.cli import columns, comparing, keeping, quarantine, running, watching
+from tidegauge.cli import columns, comparing, erasing, keeping, quarantine, running, watching
 from tidegauge.cli.app import app
 from tidegauge.errors import TidegaugeError
 
-__all__ = ["app", "columns", "comparing", "keeping", "main", "quarantine", "running", "watching"]
+__all__ = [
+    "app",
+    "columns",
+    "comparing",
+    "erasing",
+    "keeping",
+    "main",
+    "quarantine",
+    "running",
+    "watching",
+]
 
 
 def main() -> None:

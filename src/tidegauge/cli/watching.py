@@ -17,7 +17,7 @@ app.add_typer(baseline_app, name="baseline")
 @app.command()
 def apply(
     files: Annotated[
-        list[Path], typer.Argument(help="YAML: model, columns, false_alarms, monitors.")
+        list[Path], typer.Argument(help="YAML: model, columns, false_alarms, monitors, retention.")
     ],
     server: Annotated[
         str, typer.Option("--server", "--url", help="Address of the server.")
@@ -49,7 +49,8 @@ def apply(
         typer.confirm("Do this?", abort=True)
     for changes in filter(None, plans):
         with RemoteModel(server, project, changes[0].model) as remote:
-            applying.carry_out(changes, remote)
+            for warning in applying.carry_out(changes, remote):
+                console.print(f"note: {warning}", soft_wrap=True)
         console.print(f"done: {changes[0].model}", soft_wrap=True)
 
 

@@ -19,9 +19,10 @@ from tidegauge.errors import MissingExtra, MonitorError, SchemaError
 from tidegauge.metrics.registry import Metric, all_metrics
 from tidegauge.monitor.policy import Against, FalseAlarms, Monitor, Policies, Threshold, fits
 from tidegauge.schema import Column, Schema
-from tidegauge.schema.document import MONITOR_KEYS, SCHEMA_KEYS, read_schema
+from tidegauge.schema.document import MONITOR_KEYS, RETENTION_KEYS, SCHEMA_KEYS, read_schema
 from tidegauge.schema.durations import duration_text, read_duration
 from tidegauge.schema.reading import Kind, Node, did_you_mean, finite, mapping, problem, text, word
+from tidegauge.schema.retention import Retention, read_retention
 from tidegauge.schema.yaml import json_node, read_text, scalar, yaml_node
 
 KEYS = ("metric", "columns", "threshold", "weight", "minimum_effect", "severity")
@@ -47,7 +48,7 @@ class Named(StrEnum):
 
 @dataclass(frozen=True)
 class ModelDocument:
-    """What one file says of a model: its schema, its budget and monitors, or both.
+    """What one file says of a model: its schema, its budget and monitors, how long it is kept.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class ModelDocument:
         root = yaml_node(read_text(path), source)
         if root is None:
             raise SchemaError(f"{source}:1:1: nothing here; name columns, false_alarms or monitors")
-        mapping(root, "a model's document", (*SCHEMA_KEYS, *MONITOR_KEYS))
+        mapping(root, "a model's document", (*SCHEMA_KEYS, *MONITOR_KEYS, *RETENTION_KEYS))
         return cls(root, source)
 
     @cached_property
@@ -86,8 +87,21 @@ class ModelDocument:
     def schema(self) -> Schema | None:
         """The model's schema, where columns are said."""
         if any(key.text == "columns" for key, _ in self.root.pairs()):
-            return read_schema(self.root, MONITOR_KEYS)
+            return read_schema(self.root, (*MONITOR_KEYS, *RETENTION_KEYS))
         return None
+
+    @cached_property
+    def retention(self) -> Retention | None:
+        """For how long records and profiles are kept, where that is said.
+
+        Raises
+        ------
+        SchemaError
+            The message names file, line and column.
+        """
+        return next(
+            (read_retention(v) for k, v in self.root.pairs() if k.text in RETENTION_KEYS), None
+        )
 
     def policies(self, schema: Schema | None) -> Policies | None:
         """Return the budget and monitors, held to a schema; None where none is said.
@@ -98,7 +112,7 @@ class ModelDocument:
             The message names file, line and column.
         """
         if any(key.text in MONITOR_KEYS for key, _ in self.root.pairs()):
-            return read_policies(self.root, schema, SCHEMA_KEYS)
+            return read_policies(self.root, schema, (*SCHEMA_KEYS, *RETENTION_KEYS))
         return None
 
 
@@ -118,7 +132,8 @@ def load_policies(path: str | Path, schema: Schema | None = None) -> Policies:
     MonitorError
         If what it says is wrong; the message names file, line and column.
     """
-    return loads_policies(read_text(path), str(path), schema, SCHEMA_KEYS)
+    also = (*SCHEMA_KEYS, *RETENTION_KEYS)
+    return loads_policies(read_text(path), str(path), schema, also)
 
 
 def loads_policies(

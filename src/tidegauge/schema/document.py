@@ -15,8 +15,10 @@ from tidegauge.schema.roles import role_by_name
 from tidegauge.schema.types import SINGLE_ROLES, Column, ColumnType, Role, Schema, Task
 
 SCHEMA_KEYS = ("model", "task", "positive", "timezone", "segments", "columns")
-#: What else a model's document may hold; read in ``monitor/document.py``.
+#: What else a model's document may hold; read in ``monitor/document.py``,
 MONITOR_KEYS = ("false_alarms", "monitors")
+#: and in ``retention.py``.
+RETENTION_KEYS = ("retention",)
 COLUMN_KEYS = ("type", "role", "unit", "class", "range")
 
 #: Roles that only columns of one type can have.

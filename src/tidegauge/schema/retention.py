@@ -11,8 +11,6 @@ from tidegauge.schema.durations import duration_text, read_duration
 from tidegauge.schema.reading import Kind, Node, mapping, problem
 from tidegauge.schema.yaml import json_node
 
-#: The key of a model's document under which it stands.
-RETENTION_KEYS = ("retention",)
 _KEYS = ("records", "profiles")
 _DAY = timedelta(days=1)
 _FORM = "{records: 90d, profiles: 2y}"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tidegauge.errors import SchemaError, UnreadableSource
-from tidegauge.schema.document import MONITOR_KEYS, read_schema
+from tidegauge.schema.document import MONITOR_KEYS, RETENTION_KEYS, read_schema
 from tidegauge.schema.reading import Kind, Node, problem
 from tidegauge.schema.types import Column, ColumnType, Role, Schema
 
@@ -45,7 +45,7 @@ def load_schema(path: str | Path) -> Schema:
     SchemaError
         If what it says is wrong; the message names file, line and column.
     """
-    return loads_schema(read_text(path), source=str(path), also=MONITOR_KEYS)
+    return loads_schema(read_text(path), source=str(path), also=(*MONITOR_KEYS, *RETENTION_KEYS))
 
 
 def loads_schema(text: str, source: str = "schema.yaml", also: tuple[str, ...] = ()) -> Schema:

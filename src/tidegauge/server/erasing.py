@@ -232,6 +232,7 @@ class _Step:
         self._erase_samples()
         self._receipt["unreadable"] = count_unreadable(self._runtime.lake, *self._names, ids)
         self._receipt["servers"] = sorted(parts)
+        self._receipt.pop("missing", None)
         self._turn += 1
         self._save(ErasureState.PURGING)
         self._wait_for_queries()

@@ -176,9 +176,10 @@ def _shown(runtime: Runtime, row: Erasure) -> dict[str, Any]:
     left = list(LEFT)
     left += [f"{_UNREADABLE} ({unreadable})"] if unreadable else []
     left += [f"{_DAMAGED} ({where}: {count})" for where, count in damaged.items()]
+    stuck = row.state == "clearing" and receipt.get("missing")
     return {
         "id": row.id,
-        "state": row.state,
+        "state": "waiting" if stuck else row.state,
         "asked": row.asked,
         "sha256": row.digest,
         "requested_at": plain(row.requested_at),
