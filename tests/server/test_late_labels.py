@@ -41,17 +41,18 @@ class Watch:
         self.runtime = runtime
         self.clock = START + 100 * DAY
         self.computed: list[list[datetime]] = []
+        self.reads = 0
         self.rows_a_day = 300
 
     @property
     def model(self) -> Model:
         return self.runtime.get("default", "m")
 
-    def begin(self, days: int = 20) -> None:
+    def begin(self, days: int = 8) -> None:
         """Fill some days with labelled records, and make them the baseline."""
         self.runtime.put_schema("default", "m", SCHEMA)
         self.predictions(-days, days)
-        self.labels(-days, days, dated=True)
+        self.labels(*range(-days, 0), dated=True)
         made = from_stored(self.runtime, self.model, START - days * DAY, START)
         baseline: Baseline = made.baseline
         self.runtime.put_baseline(self.model, baseline, source="interval")
@@ -83,19 +84,17 @@ class Watch:
 
     def labels(
         self,
-        first: int,
-        days: int = 1,
-        *,
+        *days: int,
         dated: bool,
         part: slice = slice(None),
         observed: datetime | None = None,
         value: bool | None = None,
     ) -> int:
         """Send labels of some days' predictions, or of a part of them; return how many."""
-        ids = self._ids(first, days)[part]
-        times: Any = pa.array(self._times(first, days)[part], TIMES)
+        ids = [one for day in days for one in self._ids(day, 1)][part]
+        times: Any = pa.array([t for day in days for t in self._times(day, 1)][part], TIMES)
         n = len(ids)
-        said = [value] * n if value is not None else list(_noise(n, first + 2).to_numpy() > 0)
+        said = [value] * n if value is not None else list(_noise(n, days[0]).to_numpy() > 0)
         self.send(
             "labels",
             pa.table(
@@ -159,14 +158,20 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     settings = Settings(data=tmp_path, port=0, restate_interval=timedelta(minutes=10))
     runtime = Runtime(settings)
     made = Watch(runtime)
-    compute = ModelWatch._compute
+    judge, read = ModelWatch._judge, ModelWatch._rows
 
-    def counted(self: ModelWatch, starts: Any, *rest: Any) -> None:
-        made.computed.append(list(starts))
-        compute(self, starts, *rest)
+    def counted(self: ModelWatch, profiles: Any, starts: Any, *rest: Any, new: bool) -> None:
+        if new:
+            made.computed.append(list(starts))
+        judge(self, profiles, starts, *rest, new=new)
+
+    def reading(self: ModelWatch, *rest: Any) -> Any:
+        made.reads += 1
+        return read(self, *rest)
 
     monkeypatch.setattr(scheduling, "utc_now", lambda: made.clock)
-    monkeypatch.setattr(ModelWatch, "_compute", counted)
+    monkeypatch.setattr(ModelWatch, "_judge", counted)
+    monkeypatch.setattr(ModelWatch, "_rows", reading)
     made.begin()
     yield made
     runtime.stop()
@@ -251,20 +256,23 @@ def test_of_several_labels_the_one_observed_last_counts_as_of_any_time(watch: Wa
 def test_a_hundred_thousand_labels_at_once_restate_the_windows_that_they_are_of(
     watch: Watch, dated: bool
 ) -> None:
-    watch.rows_a_day = 2_000
-    watch.predictions(0, 60)
-    watch.predictions(61)
+    watch.rows_a_day = 15_000
+    days = [0, 1, 2, 3, 5, 8, 10]  # some in a row, others alone
+    for day in days:
+        watch.predictions(day)
+    watch.predictions(12)
     watch.tick()
     watch.computed.clear()
-    sent = watch.labels(0, 60, dated=dated)
-    assert sent == 120_000
+    watch.reads = 0
+    sent = watch.labels(*days, dated=dated)
+    assert sent == 105_000
     watch.tick()
-    # Each window once, and many in one go.
+    # Each window once; the labels are read once for all of them, however they lie.
     assert sorted(start for run in watch.computed for start in run) == [
-        START + day * DAY for day in range(60)
+        START + day * DAY for day in days
     ]
-    assert len(watch.computed) <= 3
-    assert [watch.labelled(day) for day in range(60)] == [2_000] * 60
+    assert watch.reads == 1
+    assert [watch.labelled(day) for day in days] == [15_000] * len(days)
 
 
 def test_labels_of_predictions_that_never_come_cost_no_window_anything(watch: Watch) -> None:
@@ -273,6 +281,6 @@ def test_labels_of_predictions_that_never_come_cost_no_window_anything(watch: Wa
     watch.tick()
     watch.computed.clear()
     watch.rows_a_day = 10_000
-    watch.labels(300, 1, dated=False)  # of ids that nobody predicted
+    watch.labels(300, dated=False)  # of ids that nobody predicted
     watch.tick()
     assert watch.computed == []

@@ -25,6 +25,8 @@ from tidegauge.lake.points import PointReader
 from tidegauge.lake.scan import (
     COMMITTED,
     Scan,
+    Span,
+    days_within,
     label_files,
     scan_records,
     select_records,
@@ -116,9 +118,21 @@ class LakeEngine:
         return self._database.cursor()
 
     def versions(
-        self, project: str, model: str, schema: Schema, start: datetime, end: datetime
+        self,
+        project: str,
+        model: str,
+        schema: Schema,
+        start: datetime,
+        end: datetime,
+        *,
+        within: Sequence[Span] = (),
     ) -> list[str | None]:
         """Return the model versions that have records in ``[start, end)``.
+
+        Parameters
+        ----------
+        within : sequence of (start, end)
+            Only in these parts of it.
 
         Returns
         -------
@@ -126,7 +140,7 @@ class LakeEngine:
             None, for records without a version, comes first; empty where there is no record.
         """
         with closing(self._database.cursor()) as cursor:
-            scan = self._scan(cursor, project, model, schema, start, end)
+            scan = self._scan(cursor, project, model, schema, start, end, within)
             if scan is None:
                 return []
             query = (
@@ -147,6 +161,7 @@ class LakeEngine:
         columns: Iterable[str] | None = None,
         window: timedelta | None = None,
         as_of: datetime | None = None,
+        within: Sequence[Span] = (),
     ) -> Iterator[pa.RecordBatch]:
         """Bring the records whose event time lies in ``[start, end)``, with their labels.
 
@@ -169,6 +184,8 @@ class LakeEngine:
             by default.
         as_of : datetime, optional
             Labels observed later do not count.
+        within : sequence of (start, end)
+            Only records of these parts of the interval; their labels are looked for once.
 
         Yields
         ------
@@ -177,7 +194,7 @@ class LakeEngine:
         """
         wanted = schema if columns is None else schema.select(columns)
         with closing(self._database.cursor()) as cursor:
-            scan = self._scan(cursor, project, model, schema, start, end)
+            scan = self._scan(cursor, project, model, schema, start, end, within)
             if scan is None:
                 return
             if version is not ANY:
@@ -188,8 +205,9 @@ class LakeEngine:
             labels = None
             if wanted.role(Role.LABEL) is not None:
                 first, last = start.astimezone(UTC).date(), last_date(end)
+                names = self.lake, project, model
                 labels = label_files(
-                    cursor, self.lake, project, model, scan, first, last, self.label_horizon
+                    cursor, *names, scan, first, last, self.label_horizon, within=within
                 )
             query, parameters = select_records(scan, wanted, labels, as_of=as_of)
             yield from scan.run(cursor, query, **parameters).to_arrow_reader(BATCH_ROWS)
@@ -400,12 +418,13 @@ class LakeEngine:
         schema: Schema,
         start: datetime,
         end: datetime,
+        within: Sequence[Span] = (),
     ) -> Scan | None:
         """Return the scan of an interval's records; None where no file can hold one."""
-        first = start.astimezone(UTC).date()
-        files = self.lake.files(project, model, "records", first, last_date(end))
+        first, days = start.astimezone(UTC).date(), days_within(within)
+        files = self.lake.files(project, model, "records", first, last_date(end), where=days)
         scan = scan_records(cursor, files, schema, self._aside(project, model))
-        return None if scan is None else scan.between(start, end)
+        return None if scan is None else scan.between(start, end, within)
 
     def _objects(
         self,

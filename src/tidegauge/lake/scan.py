@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from tidegauge.lake.columns import BATCH, EXTRA, INGESTED_AT, ROW, VERSION
+from tidegauge.lake.columns import BATCH, DATE, EXTRA, INGESTED_AT, ROW, VERSION
+from tidegauge.lake.tables import Lake, last_date
 from tidegauge.lake.values import converted, from_extra
-from tidegauge.lake.tables import Lake
 from tidegauge.schema import Column, Role, Schema
 from tidegauge.schema.arrow import TIMESTAMP, arrow_type
 
@@ -33,6 +33,25 @@ _TYPES = {
     TIMESTAMP: "TIMESTAMPTZ",
     pa.list_(pa.float32()): "FLOAT[]",
 }
+
+
+#: An interval of event time, the end not in it.
+Span = tuple[datetime, datetime]
+
+
+def days_within(within: Sequence[Span]) -> str | None:
+    """Return the condition on partitions, in SQL, that they hold parts of some intervals.
+
+    Examples
+    --------
+    >>> days_within([(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))])
+    "(_date >= '2026-01-05' AND _date <= '2026-01-06')"
+    """
+    days = (
+        f"({DATE} >= '{start.astimezone(UTC).date()}' AND {DATE} <= '{last_date(end)}')"
+        for start, end in within
+    )
+    return " OR ".join(days) or None
 
 
 @dataclass(frozen=True)
@@ -80,9 +99,21 @@ class Scan:
             parameters={**self.parameters, **parameters},
         )
 
-    def between(self, start: datetime, end: datetime) -> Scan:
-        """Return the scan of records whose event time lies in ``[start, end)``."""
-        return self.having(f"{self.time} >= $start AND {self.time} < $end", start=start, end=end)
+    def between(self, start: datetime, end: datetime, within: Sequence[Span] = ()) -> Scan:
+        """Return the scan of records whose event time lies in ``[start, end)``.
+
+        Parameters
+        ----------
+        within : sequence of (start, end)
+            Only these parts of it; all of it by default.
+        """
+        scan = self.having(f"{self.time} >= $start AND {self.time} < $end", start=start, end=end)
+        parts = [
+            f"({self.time} >= TIMESTAMPTZ '{first.isoformat()}'"
+            f" AND {self.time} < TIMESTAMPTZ '{last.isoformat()}')"
+            for first, last in within
+        ]
+        return scan.having(" OR ".join(parts)) if len(parts) > 1 else scan
 
     @property
     def source(self) -> str:
@@ -212,6 +243,8 @@ def label_files(
     first: date,
     last: date,
     horizon: timedelta,
+    *,
+    within: Sequence[Span] = (),
 ) -> LabelFiles:
     """Return the files that may hold labels of a scan's records.
 
@@ -224,8 +257,10 @@ def label_files(
     ----------
     first, last : date
         Event dates of the records.
+    within : sequence of (start, end)
+        The parts of it that they lie in.
     """
-    dated = lake.files(project, model, "labels", first, last)
+    dated = lake.files(project, model, "labels", first, last, where=days_within(within))
     until = max(last, scan.arrived or last) + horizon
     undated = lake.files(
         project, model, "labels", first - horizon, until, where="timestamp IS NULL"
