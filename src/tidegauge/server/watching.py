@@ -256,18 +256,23 @@ class ModelWatch:
             del progress.due[start]
         starts = progress.due_now(now, self.model.restate_interval)
         for runs in _together(_runs(starts, self.model.window)):
-            for run, profiles in self._profiled(runs):
-                end = progress.closed_until or run[-1] + self.model.window
-                with self._told("window.restate", run):
+            with self._told("window.restate", [start for run in runs for start in run]):
+                for run, profiles in self._profiled(runs):
+                    end = progress.closed_until or run[-1] + self.model.window
                     self._judge(profiles, run, end, progress, now, new=True)
-                for start in run:
-                    progress.due.pop(start, None)
-                    progress.restated[start] = now
+                    for start in run:
+                        progress.due.pop(start, None)
+                        progress.restated[start] = now
+                    self._count_restated(len(run))
         old = now - 2 * self.model.restate_interval
         progress.restated = {k: v for k, v in progress.restated.items() if v > old}
         if starts:
             self.remember(progress)
         return len(starts)
+
+    def _count_restated(self, windows: int) -> None:
+        counters = self.runtime.counters
+        counters.restated.add(counters.model(self.model.project, self.model.name), windows)
 
     def _without_records(self, starts: Iterable[datetime]) -> set[datetime]:
         """Return the windows that cannot be computed again, since their records were dropped."""

@@ -33,6 +33,7 @@ from tidegauge.server.parameters import (
     json_answer,
     problems,
 )
+from tidegauge.server.request_ids import carried
 from tidegauge.server.routes.ingest import IdempotencyKey
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.shown import shown_baseline
@@ -88,9 +89,11 @@ async def post_baseline(
             loop = asyncio.get_running_loop()
             answer = await loop.run_in_executor(
                 runtime.heavy_workers,
-                _set_once,
-                *(runtime, project, model, path, limit),
-                *(content_type, request.headers.get("content-encoding"), idempotency_key),
+                carried(
+                    _set_once,
+                    *(runtime, project, model, path, limit),
+                    *(content_type, request.headers.get("content-encoding"), idempotency_key),
+                ),
             )
     finally:
         path.unlink(missing_ok=True)

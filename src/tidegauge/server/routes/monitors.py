@@ -20,6 +20,7 @@ from tidegauge.schema import Schema
 from tidegauge.server.backtesting import Backtest, backtest
 from tidegauge.server.bodies import read_body, unpacked
 from tidegauge.server.parameters import ModelName, ProjectName, RuntimeOf, json_answer, problems
+from tidegauge.server.request_ids import carried
 from tidegauge.server.routes.models import read_document
 from tidegauge.server.runtime import Runtime
 
@@ -156,9 +157,11 @@ async def post_backtest(
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(
             runtime.heavy_workers,
-            _backtest,
-            *(runtime, project, model, days, body),
-            *(headers.get("content-type"), headers.get("content-encoding")),
+            carried(
+                _backtest,
+                *(runtime, project, model, days, body),
+                *(headers.get("content-type"), headers.get("content-encoding")),
+            ),
         )
     told = {name: plain(value) for name, value in vars(found).items()}
     return json_answer({"model": model, **told, "alarms": [vars(one) for one in found.alarms]})
