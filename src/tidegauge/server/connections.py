@@ -10,6 +10,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 #: Bytes that the request line and all headers of a request may have together, or little more.
 MAX_HEAD = 64 << 10
+#: Connections and files that are asked for; many systems grant 1,024 to who does not ask.
+MOST_DESCRIPTORS = 65_536
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-type: text/plain; charset=utf-8\r\ncontent-length: 58\r\nconnection: close\r\n\r\n"
@@ -90,6 +92,18 @@ class Connection(HttpToolsProtocol):
         """Close the connection; there is no request that could be answered."""
         if not self.transport.is_closing():
             self.transport.close()
+
+
+def take_descriptors() -> None:
+    """Let this process have as many connections and files as the system grants it."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def cut_off_late(connections: Iterable[Any], seconds: float) -> None:

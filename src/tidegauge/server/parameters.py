@@ -126,6 +126,7 @@ _MEANING = {
     400: "it cannot be read",
     403: "not from there",
     404: "not there",
+    408: "the body did not come in time",
     409: "contradicts what is stored",
     413: "too large",
     415: "not in this format",

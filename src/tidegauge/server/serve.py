@@ -15,7 +15,7 @@ from tidegauge.errors import Conflict
 from tidegauge.keeping.installation import refuse_unfinished
 from tidegauge.server import logs, tracing
 from tidegauge.server.app import create_app
-from tidegauge.server.connections import cut_off_late, http_options
+from tidegauge.server.connections import cut_off_late, http_options, take_descriptors
 from tidegauge.server.origins import is_loopback
 from tidegauge.server.settings import Settings, shown_host
 from tidegauge.server.stopping import GentleServer
@@ -53,6 +53,7 @@ def serve(settings: Settings, say: Callable[[str], None] | None = None) -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(logs.set_up(settings))
         stack.callback(gc.unfreeze)
+        take_descriptors()
         stack.callback(tracing.set_up(settings.traces, settings.trace_ratio))
         listener = stack.enter_context(contextlib.closing(listen(settings.host, settings.port)))
         port = listener.getsockname()[1]

@@ -52,7 +52,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "description": "durable; what did not fit is named",
         "content": {"application/json": {"schema": _ANSWER}},
     },
-    **problems(400, 404, 413, 415, 422, 429),
+    **problems(400, 404, 408, 413, 415, 422, 429),
 }
 _TELLS = (
     "A key for this request, opaque: the same key within 24 hours gets the same answer, and "
