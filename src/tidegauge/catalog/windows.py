@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from tidegauge.catalog.database import Database, insert_or_update
 from tidegauge.catalog.tables import Window
@@ -55,6 +56,14 @@ class Windows:
             for row in rows:
                 values = {"model_id": model_id, **asdict(row)}
                 insert_or_update(session, Window, values, keys=_KEYS)
+
+    def forget_before(self, model_id: int, moment: datetime) -> int:
+        """Forget the windows that begin before a moment; return how many there were."""
+        with self._database.writing() as session:
+            result: Any = session.execute(
+                delete(Window).where(Window.model_id == model_id, Window.start < moment)
+            )
+            return int(result.rowcount)
 
     def closed_until(self, model_id: int) -> datetime | None:
         """Return the end of the last closed window, or None before the first."""

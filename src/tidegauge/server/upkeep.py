@@ -230,7 +230,10 @@ class Upkeep:
             day = _closed(catalog, model, (now - kept.records).date())
             noted = self._drop_records(model, catalog, day)
         if kept.profiles is not None:
-            self._drop(model, WITH_PROFILES, (now - kept.profiles).date())
+            day = (now - kept.profiles).date()
+            self._drop(model, WITH_PROFILES, day)
+            first = datetime(day.year, day.month, 1, tzinfo=UTC)
+            catalog.windows.forget_before(model.id, first)
         self._retained[model.id] = kept, 0.0 if noted else time.monotonic() + LONGEST_PAUSE
 
     def _drop_records(self, model: Model, catalog: Catalog, day: date | None) -> bool:
