@@ -12,11 +12,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from at_once import at_once
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tidegauge.catalog import Alarm, Catalog, WindowRow
 from tidegauge.catalog.tables import Base, Model
-from tidegauge.errors import BadInput, Conflict, NotFound
+from tidegauge.errors import BadInput, Conflict, NotFound, Unavailable
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -86,6 +86,27 @@ def test_sqlite_waits_for_its_lock_and_holds_to_its_references(tmp_path: Path) -
 def test_an_unknown_database_is_refused() -> None:
     with pytest.raises(BadInput, match="mysql"):
         Catalog("mysql://somewhere/x")
+
+
+def test_a_database_that_is_not_there_is_said_to_be_without_its_password() -> None:
+    with pytest.raises(Unavailable, match=r"postgresql://ann:\*\*\*@127.0.0.1:1/x.*start it"):
+        Catalog("postgresql://ann:secret@127.0.0.1:1/x")
+
+
+def test_sqlite_that_is_locked_is_an_outage_and_a_wrong_statement_is_none(
+    tmp_path: Path,
+) -> None:
+    with Catalog(tmp_path / "catalog.db") as catalog:
+        with catalog._database.engine.connect() as one, catalog._database.engine.connect() as two:
+            for waiting in (one, two):
+                waiting.exec_driver_sql("PRAGMA busy_timeout = 50")
+        with catalog._database.writing() as session:
+            session.execute(text("SELECT 1"))
+            with pytest.raises(Unavailable, match="locked; records of known models"):
+                catalog.projects.ensure("default")
+        assert catalog.projects.ensure("default").name == "default"
+        with pytest.raises(OperationalError), catalog._database.reading() as session:
+            session.execute(text("SELECT nothing"))
 
 
 def test_a_project_is_made_once_whoever_asks(catalog: Catalog) -> None:

@@ -81,6 +81,7 @@ class Database:
         except BaseException:
             self.close()
             raise
+        self._outage.opened()
 
     def close(self) -> None:
         """Close all connections."""
@@ -182,6 +183,13 @@ class _Outage:
         self._url = url
         self._until = float("-inf")
         self._reason = ""
+        self._advice = "start it, or name another database"
+
+    def opened(self) -> None:
+        """Take note that it has answered: who uses it knows how to go on without it."""
+        self._advice = (
+            "records of known models are still taken, all else works again once it is back"
+        )
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
@@ -201,8 +209,7 @@ class _Outage:
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(
-            f"the catalog ({_shown(self._url)}) does not answer: {self._reason}; "
-            "records of known models are still taken, all else works again once it is back",
+            f"the catalog ({_shown(self._url)}) does not answer: {self._reason}; {self._advice}",
             code="catalog_unavailable",
         )
 
