@@ -15,6 +15,7 @@ from typing import Any
 from tidegauge.engine.lake import LakeEngine
 from tidegauge.lake.columns import BATCH, EXTRA, INGESTED_AT, JOURNAL
 from tidegauge.lake.replayed import REPLAYED
+from tidegauge.lake.values import is_vector
 from tidegauge.profile.layout import to_datetime
 
 #: A record is in the lake at most so long after it came; what comes later is not counted.
@@ -123,7 +124,7 @@ _KIND = f"""CASE
  WHEN type = 'BOOLEAN' THEN 'boolean'
  WHEN type = 'OBJECT' THEN 'object'
  WHEN type = 'ARRAY' THEN
-  CASE WHEN TRY_CAST(value AS DOUBLE[]) IS NULL THEN 'list' ELSE 'vector' END
+  CASE WHEN {is_vector("text")} THEN 'vector' ELSE 'list' END
  WHEN text IN ('NaN', 'Infinity', '-Infinity') THEN 'number'
  WHEN regexp_matches(text, '^\\d{{4}}-\\d\\d-\\d\\d[T ]\\d\\d:')
   AND TRY_CAST(text AS TIMESTAMPTZ) IS NOT NULL THEN 'time'

@@ -64,8 +64,8 @@ def from_extra(extra: str, name: str, kind: str) -> str:
 
     Examples
     --------
-    >>> print(from_extra("r._extra", "plan/b", "FLOAT[]"))
-    TRY_CAST(json_extract(r._extra, '/plan~1b') AS FLOAT[])
+    >>> from_extra("r._extra", "plan/b", "TIMESTAMPTZ").split(' THEN ')[1].split(' AS ')[0]
+    "TRY_CAST(json_extract_string(r._extra, '/plan~1b')"
     """
     pointer = "/" + name.replace("~", "~0").replace("/", "~1")
     path = "'" + pointer.replace("'", "''") + "'"
@@ -88,4 +88,9 @@ def from_extra(extra: str, name: str, kind: str) -> str:
         )
     if kind == "TIMESTAMPTZ":
         return f"CASE WHEN {what} = 'VARCHAR' THEN TRY_CAST({text} AS TIMESTAMPTZ) END"
-    return f"TRY_CAST(json_extract({extra}, {path}) AS {kind})"
+    return f"CASE WHEN {is_vector(text)} THEN TRY_CAST(json_extract({extra}, {path}) AS {kind}) END"
+
+
+def is_vector(text: str) -> str:
+    """Return whether JSON text is a list of numbers, in SQL."""
+    return f"regexp_full_match({text}, '\\[[-+0-9.eE,\\s]*\\]')"
