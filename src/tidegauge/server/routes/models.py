@@ -104,12 +104,21 @@ def get_schema(
     },
 )
 async def put_schema(
-    request: Request, project: ProjectName, model: ModelName, runtime: RuntimeOf
+    request: Request,
+    project: ProjectName,
+    model: ModelName,
+    runtime: RuntimeOf,
+    by: Annotated[
+        str, Query(min_length=1, max_length=200, description="Who, for its history.")
+    ] = "api",
+    reason: Annotated[str, Query(max_length=10_000, description="Why, for its history.")] = "",
 ) -> Response:
     """Creates the model if it is not known yet. Errors name line and column.
 
-    The type of a column of which records are stored cannot change. A new baseline makes the
-    change count in the metrics.
+    The type of a column of which records are stored can only get wider: boolean to numeric, and
+    either of them to categorical or text, which may take each other's place. What was stored
+    keeps its meaning: true is 1 or "true", and 2.0 is "2". A new baseline makes the change count
+    in the metrics; until then values are judged in the types of the one before.
     """
     with runtime.intake.admit() as take:
         body = await read_body(request, _LARGEST_SCHEMA, take)
@@ -118,6 +127,7 @@ async def put_schema(
             _put_schema,
             *(runtime, project, model, body),
             *(headers.get("content-type"), headers.get("content-encoding")),
+            *(by, reason),
         )
     return json_answer({"model": model, **schema_to_json(schema)})
 
@@ -221,11 +231,18 @@ def _place(row: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _put_schema(
-    runtime: Runtime, project: str, model: str, body: bytes, kind: str | None, encoding: str | None
+    runtime: Runtime,
+    project: str,
+    model: str,
+    body: bytes,
+    kind: str | None,
+    encoding: str | None,
+    by: str,
+    reason: str,
 ) -> Schema:
     sent = unpacked(body, encoding, _LARGEST_SCHEMA)
     schema = read_document(sent, kind, loads_schema, schema_from_json)
-    return runtime.put_schema(project, model, schema).schema
+    return runtime.put_schema(project, model, schema, by, reason).schema
 
 
 def read_document(
