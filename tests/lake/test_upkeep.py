@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tidegauge.lake import upkeep
 from tidegauge.lake.rewriting import files_of, rewritten
 from tidegauge.lake.swapping import Overtaken, swap
 from tidegauge.lake.tables import AppTransaction, Lake
@@ -146,6 +147,21 @@ def test_who_replaces_files_that_another_has_replaced_is_told_and_changes_nothin
     assert stored(lake)["prediction_id"].to_pylist() == ["a", "b"]
 
 
+def test_a_file_that_was_cleaned_up_before_its_commit_is_not_committed(
+    lake: Lake, rows: Rows
+) -> None:
+    lake.append("p", "m", "records", rows.records(["a"]))
+    handle, place = lake.open_table("p", "m", "records"), lake.place("p", "m", "records")
+    assert handle is not None and isinstance(place, Path)
+    (old,) = files_of(handle)
+    made = rewritten(place, old, lambda part: part)
+    assert made is not None
+    (place / made.path).unlink()
+    with pytest.raises(FileNotFoundError, match="begin again"):
+        swap(lake, "p", "m", "records", handle, [old], [made], rows_change=False)
+    assert stored(lake)["prediction_id"].to_pylist() == ["a"]
+
+
 def test_appends_from_elsewhere_and_upkeep_do_not_fail_each_other_and_files_stay_few(
     lake: Lake, rows: Rows
 ) -> None:
@@ -180,16 +196,14 @@ def test_appends_from_elsewhere_and_upkeep_do_not_fail_each_other_and_files_stay
 
 
 def test_a_shortened_log_is_followed_by_readers_that_stopped_long_before(
-    lake: Lake, rows: Rows
+    lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(upkeep, "LOG_RETENTION", "interval 0 seconds")
     reader = Lake(lake.root)
     lake.append("p", "m", "records", rows.records(["a"]))
     assert len(reader.files("p", "m", "records")) == 1
     for i in range(20):
         lake.append("p", "m", "records", rows.records([f"b{i}"]))
-    handle = lake.open_table("p", "m", "records")
-    assert handle is not None
-    handle.alter.set_table_properties({"delta.logRetentionDuration": "interval 0 seconds"})
     shorten_log(lake, "p", "m", "records")
     log = Path(lake.root) / "p" / "m" / "records" / "_delta_log"
     assert len(list(log.iterdir())) < 5

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
+from pyarrow import fs
 
 from tidegauge.errors import Conflict
 from tidegauge.lake.columns import DATE
 from tidegauge.lake.names import TableKind
-from tidegauge.lake.rewriting import day_of, files_of
+from tidegauge.lake.rewriting import Place, day_of, files_of
 from tidegauge.lake.tables import Lake
 
 #: What a handle of a table is told of its file: see ``files_of``.
@@ -72,7 +74,8 @@ def swap(
         If the store fails.
     """
     try:
-        return _swap(f"{project}/{model}: {kind}", handle, old, new, rows_change)
+        place = lake.place(project, model, kind)
+        return _swap(f"{project}/{model}: {kind}", place, handle, old, new, rows_change)
     except Overtaken:  # After any other failure it is not known whether they are in the table.
         discard(lake, project, model, kind, [action.path for action in new])
         raise
@@ -87,6 +90,7 @@ def discard(lake: Lake, project: str, model: str, kind: TableKind, paths: Iterab
 
 def _swap(
     name: str,
+    place: Place,
     handle: DeltaTable,
     old: Sequence[File],
     new: Sequence[AddAction],
@@ -106,6 +110,7 @@ def _swap(
             raise Overtaken(f"{name} has other columns by now")
         if not gone <= there:
             raise Overtaken(f"{name}: somebody else replaced the same files")
+        require_there(place, come)
         try:
             handle.create_write_transaction(
                 actions,
@@ -119,6 +124,24 @@ def _swap(
         handle.update_incremental()
         return int(handle.version())
     raise Overtaken(f"{name}: others write all the time; try again")
+
+
+def require_there(place: Place, paths: Iterable[str]) -> None:
+    """Make sure that files which a commit is about to name are still there.
+
+    A process that stood still for very long may come back after others cleaned up behind it.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
+    for path in paths:
+        if isinstance(place, Path):
+            there = (place / path).exists()
+        else:
+            there = place.get_file_info(path).type == fs.FileType.File
+        if not there:
+            raise FileNotFoundError(f"{path} was deleted before it was committed; begin again")
 
 
 def _removal(file: File, rows_change: bool) -> RemoveAction:

@@ -30,9 +30,12 @@ CACHE_BYTES = 10 << 30
 _TIDY_SECONDS = 600.0
 _FIRST_TIDY_SECONDS = 60.0
 _TABLE_DEPTH = 3
+#: For how long the table's log is kept behind its last checkpoint.
+LOG_RETENTION = "interval 1 hours"
 _CONFIGURATION = {
     "delta.checkpointInterval": "50",
-    "delta.logRetentionDuration": "interval 1 days",
+    # A commit every two seconds is 1,800 files of the log an hour.
+    "delta.logRetentionDuration": LOG_RETENTION,
     "delta.deletedFileRetentionDuration": "interval 1 hours",
 }
 

@@ -27,7 +27,7 @@ from tidegauge.lake.names import TableKind
 from tidegauge.lake.rewriting import Place, day_of, files_of, opened
 from tidegauge.lake.segments import sync_folder
 from tidegauge.lake.swapping import File, discard, swap
-from tidegauge.lake.tables import Lake
+from tidegauge.lake.tables import LOG_RETENTION, Lake
 from tidegauge.lake.writing import row_group_size, statistics_told, stored_type
 
 #: Files of about one size are joined once there are so many of them on a date.
@@ -42,6 +42,7 @@ STEP_BYTES = 128 << 20
 STEP_FILES = 512
 #: Deleted files outlive the longest query.
 RETENTION = timedelta(hours=1)
+_KEPT = "delta.logRetentionDuration"
 #: Bounds between sizes that are alike. Joining only these, a row is rewritten four times at most.
 _TIERS = (256 << 10, 2 << 20, 16 << 20, LARGE_BYTES)
 #: Rows read at once; a profile is large.
@@ -220,9 +221,13 @@ def vacuum(lake: Lake, project: str, model: str, kind: TableKind) -> int:
 def shorten_log(lake: Lake, project: str, model: str, kind: TableKind) -> None:
     """Write a checkpoint, and delete the part of the log that is older than it has to be kept."""
     handle = lake.open_table(project, model, kind)
-    if handle is not None:
-        handle.create_checkpoint()
-        handle.cleanup_metadata()
+    if handle is None:
+        return
+    if handle.metadata().configuration.get(_KEPT) != LOG_RETENTION:  # Made by an older version.
+        handle.alter.set_table_properties({_KEPT: LOG_RETENTION})
+        handle.update_incremental()
+    handle.create_checkpoint()
+    handle.cleanup_metadata()
 
 
 def _step(due: Sequence[list[File]]) -> list[list[File]]:

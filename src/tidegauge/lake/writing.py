@@ -71,6 +71,7 @@ def append_rows(
     actions: list[AddAction | RemoveAction] = [
         _written(place, rows, day, kind, indexed) for day, rows in _by_date(fitting)
     ]
+    _require_there(place, actions)
     handle.create_write_transaction(
         actions,
         mode="append",
@@ -83,6 +84,13 @@ def append_rows(
     handle.update_incremental()
     if isinstance(place, Path):
         _sync_log(place, int(handle.version()))
+
+
+def _require_there(place: Path | fs.FileSystem, actions: Sequence[Any]) -> None:
+    """Make sure that nobody cleaned up while this process stood still, before the commit."""
+    for action in actions:
+        if isinstance(place, Path) and not (place / action.path).exists():
+            raise FileNotFoundError(f"{action.path} was deleted before it was committed")
 
 
 def row_group_size(kind: TableKind) -> int:

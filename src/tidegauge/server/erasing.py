@@ -28,6 +28,7 @@ from tidegauge.lake.erasing import (
     ERASED,
     Erased,
     Ids,
+    count_rows,
     count_unreadable,
     erase_rows,
     is_gone,
@@ -128,7 +129,8 @@ class TakingPart:
     def _clear(self, row: Erasure, project: str, model: str) -> None:
         """Throw away copies of old files; what was being written is committed after this."""
         runtime = self._runtime
-        runtime.flusher.flush_now()
+        with runtime.replaying:  # What left quarantine meanwhile is in its table after this.
+            runtime.flusher.flush_now()
         runtime.lake.tidy_copies(at_once=True)
         runtime.forget_baseline(project, model)
         runtime.catalog.erasures.cleared(row.id, self._server, row.turn)
@@ -348,6 +350,10 @@ class _Step:
         purge.asked_at = now if purge.asked_at is None else purge.asked_at
         if behind and now - purge.asked_at < PATIENCE_SECONDS:
             return
+        if self._turn == self._receipt.get("last_turn", 1) and self._came_meanwhile():
+            self._receipt["last_turn"] = self._turn  # Once more, and no more than that.
+            self._save(ErasureState.OPEN)
+            return
         for kind, listed in purge.files.items():
             self._eraser._require()
             old = sorted(listed & self._unused(kind))
@@ -364,6 +370,11 @@ class _Step:
             self._save(ErasureState.CLEARING if behind else ErasureState.WAITING)
             return
         self._end()
+
+    def _came_meanwhile(self) -> bool:
+        """Whether rows of the ids came to the tables since they were taken out."""
+        ids, lake = self._ids(), self._runtime.lake
+        return any(count_rows(lake, *self._names, kind, ids) for kind in ERASED)
 
     def _end(self) -> None:
         """Forget the ids, then say that all is done."""
