@@ -13,10 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tidegauge.alert.incidents import IncidentKeeper
 from tidegauge.errors import LeaseLost, Unavailable
 from tidegauge.lake.columns import stamped
 from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.names import TableKind
+from tidegauge.monitor.document import loads_policies
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 from tidegauge.server import watching
 from tidegauge.server.baselining import from_stored
@@ -222,6 +224,33 @@ def test_who_loses_the_lease_within_a_round_stores_nothing_of_it(
     assert desk.judged() == {START + n * DAY: 2 for n in range(3)}
     assert desk.counts() == [24, 24, 24]
     assert len(catalog.windows.between(model.id)) == 3
+
+
+def test_who_goes_on_after_a_crash_opens_no_second_incident_for_one_cause(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, incidents = desk.model(), desk.runtime.catalog.incidents
+    told = "monitors: [{metric: mean, columns: score, threshold: {above: 0.1}}]"
+    desk.runtime.put_policies("default", "m", loads_policies(told))
+    desk.send(range(3))  # Fewer records a day would be too few to judge.
+
+    def killed(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(IncidentKeeper, "_describe", killed)
+    with pytest.raises(KeyboardInterrupt):
+        desk.scheduler.tick()
+    monkeypatch.undo()
+    (begun,) = incidents.all()
+    # More windows are closed together now than by the one who opened it.
+    for _ in range(2):
+        desk.send(range(3, 5))
+    desk.scheduler.tick()
+    (incident,) = incidents.all()
+    assert incident.id == begun.id
+    starts = [alarm.window_start for alarm in incidents.alarms(incident.id)]
+    assert starts == [START + n * DAY for n in range(5)]
+    assert desk.lag(model)["closed"] == 5
 
 
 def test_a_round_without_the_catalog_is_done_again_whole(

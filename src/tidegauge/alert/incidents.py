@@ -121,8 +121,9 @@ class IncidentKeeper:
         changed = self._incidents.restate(watched.model_id, watched.version, starts, alarms)
         held = self._incidents.of_model(watched.model_id, watched.version)
         known = [_open(incident) for incident in held]
+        said = {incident.id: incident.evidence for incident in held}
         for incident, new in group(alarms, known, watched.width, watched.subject):
-            changed.add(self._store(watched, incident, new, now))
+            changed.add(self._store(watched, incident, new, said.get(incident.id or 0, {}), now))
         # With their labels it becomes known whether performance suffered from a drift.
         changed |= {i.id for i in held if i.kind == Kind.DRIFT and _meets(i, starts)}
         for incident_id in sorted(changed):
@@ -131,10 +132,24 @@ class IncidentKeeper:
         return sorted(changed)
 
     def _store(
-        self, watched: Watched, incident: OpenIncident, alarms: Sequence[Alarm], now: datetime
+        self,
+        watched: Watched,
+        incident: OpenIncident,
+        alarms: Sequence[Alarm],
+        said: dict[str, Any],
+        now: datetime,
     ) -> int:
+        # What tells later alarms that they belong to it is stored with the alarms: whoever goes on
+        # after a crash groups as this process would have.
+        evidence = {
+            **said,
+            "columns": sorted({*said.get("columns", ()), *incident.columns}),
+            "metric": incident.metric,
+            "subject": incident.subject,
+            "slow": incident.slow,
+        }
         if incident.id is not None:
-            self._incidents.extend(incident.id, alarms)
+            self._incidents.extend(incident.id, alarms, evidence=evidence)
             return incident.id
         opened, _ = self._incidents.open(
             watched.model_id,
@@ -144,6 +159,7 @@ class IncidentKeeper:
             title=title(incident.kind, alarms, watched.schema, watched.width),
             alarms=alarms,
             opened_at=now,
+            evidence=evidence,
         )
         return opened.id
 
