@@ -1,7 +1,8 @@
 """Requests with records on their way through the event loop: small ones of a kind go together.
 
 While requests of a lane are being checked and made durable, what else comes on that lane gathers,
-and is worked on together next. A request that finds its lane free never waits for company.
+and is worked on together next; already while the disk is writing, as soon as it is enough. A
+request that finds its lane free never waits for company.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from tidegauge.server.receiving import Outcome, receive
 if TYPE_CHECKING:
     from tidegauge.server.runtime import Runtime
 
+#: How many gathered requests are enough.
+ENOUGH = 32
 #: How many requests are worked on together at most, and how many bytes of bodies.
 MOST_POSTS = 256
 MOST_BYTES = 512 << 10
@@ -53,6 +56,24 @@ class _Group:
             ticket.settle(error)
 
 
+@dataclass(slots=True, eq=False)
+class _Busy:
+    """A lane on which something is going on.
+
+    Parameters
+    ----------
+    gathered : deque of _Ticket
+    checking : bool
+        Whether a worker is busy with a group of it.
+    groups : int
+        How many are not all durable.
+    """
+
+    gathered: deque[_Ticket] = field(default_factory=deque)
+    checking: bool = False
+    groups: int = 0
+
+
 class Gathering:
     """Has requests worked on in threads, and tells each what became of it.
 
@@ -65,8 +86,7 @@ class Gathering:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        #: Busy lanes, with what has gathered there.
-        self._lanes: dict[Lane, deque[_Ticket]] = {}
+        self._lanes: dict[Lane, _Busy] = {}
 
     async def take(self, post: Post) -> Account:
         """Have a request checked and stored; returns once that is durable.
@@ -92,11 +112,26 @@ class Gathering:
         post = ticket.post
         if not post.is_small:
             self._work(_Group([ticket], None))
-        elif (gathered := self._lanes.get(post.lane)) is not None:
-            gathered.append(ticket)
-        else:
-            self._lanes[post.lane] = deque()
-            self._work(_Group([ticket], post.lane))
+            return
+        lane = post.lane
+        busy = self._lanes.get(lane)
+        if busy is None:
+            busy = self._lanes[lane] = _Busy()
+        busy.gathered.append(ticket)
+        self._go_on(lane)
+
+    def _go_on(self, lane: Lane) -> None:
+        """Work on what has gathered on a lane, if it is time for that."""
+        busy = self._lanes[lane]
+        gathered = busy.gathered
+        if busy.checking or (busy.groups and len(gathered) < ENOUGH):
+            return
+        if not gathered:
+            del self._lanes[lane]
+            return
+        busy.checking = True
+        busy.groups += 1
+        self._work(_Group(_some(gathered), lane))
 
     def _work(self, group: _Group) -> None:
         loop = asyncio.get_running_loop()
@@ -121,6 +156,8 @@ class Gathering:
         if error is not None:
             group.settle(error)
             group.open = 1
+        if group.lane is not None:
+            self._lanes[group.lane].checking = False
         self._close(group)
 
     def _settle(self, group: _Group, outcome: Outcome, future: Future[Any]) -> None:
@@ -144,15 +181,12 @@ class Gathering:
             self._close(group)
 
     def _close(self, group: _Group) -> None:
-        """Once nothing of a group is open any more, go on with what has gathered meanwhile."""
+        """Take note that a part of a group is done, and go on with what has gathered meanwhile."""
         group.open -= 1
-        if group.open or group.lane is None:
-            return
-        gathered = self._lanes[group.lane]
-        if gathered:
-            self._work(_Group(_some(gathered), group.lane))
-        else:
-            del self._lanes[group.lane]
+        if group.lane is not None:
+            if not group.open:
+                self._lanes[group.lane].groups -= 1
+            self._go_on(group.lane)
 
     def _count(self, post: Post, accounts: Iterable[Account]) -> None:
         accepted = repeated = quarantined = 0
