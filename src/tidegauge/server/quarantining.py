@@ -22,9 +22,18 @@ from tidegauge.errors import BadInput
 from tidegauge.ingest import Checked, check_labels, check_records
 from tidegauge.ingest.json import loads
 from tidegauge.ingest.parsed import CorruptLine
-from tidegauge.lake.columns import BATCH, INGESTED_AT, JOURNAL, ROW, stamped
+from tidegauge.lake.columns import (
+    BATCH,
+    EXTRA,
+    INGESTED_AT,
+    JOURNAL,
+    ROW,
+    VERSION,
+    stamped,
+)
 from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.replayed import REPLAYED, append_once, drop
+from tidegauge.lake.writing import Unstorable
 from tidegauge.schema import Role
 
 if TYPE_CHECKING:
@@ -239,12 +248,28 @@ def _parsed(wave: pa.Table, *, observed: bool) -> list[Any]:
     A label that does not say when it was observed was observed when it came.
     """
     parsed = []
-    for text, came in zip(wave["record"].to_pylist(), wave[INGESTED_AT].to_pylist(), strict=True):
+    columns = (wave[name].to_pylist() for name in ("record", INGESTED_AT, "code"))
+    for text, came, code in zip(*columns, strict=True):
         record = _loaded(text)
+        if code == Unstorable.code and type(record) is dict:
+            record = _as_sent(record)
         if observed and type(record) is dict and record.get("observed_at") is None:
             record = {**record, "observed_at": came.astimezone(UTC).isoformat()}
         parsed.append(record)
     return parsed
+
+
+def _as_sent(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record that a table refused as it was sent, before it had columns of our own.
+
+    Examples
+    --------
+    >>> _as_sent({"prediction_id": "a", "_extra": '{"gate":"B7"}', "_version": "3"})
+    {'prediction_id': 'a', 'gate': 'B7'}
+    """
+    extra = record.get(EXTRA)
+    kept = {name: value for name, value in record.items() if name not in (EXTRA, VERSION)}
+    return {**kept, **(loads(extra.encode()) if isinstance(extra, str) else {})}
 
 
 def _loaded(text: str | None) -> Any:
