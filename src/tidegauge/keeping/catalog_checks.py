@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from tidegauge.catalog import Catalog
 from tidegauge.catalog.copying import copy_out, known_revisions, revision_of
@@ -36,6 +36,7 @@ ERASED_WITHIN = timedelta(hours=3)
 
 _CODES = {"bad_catalog": "catalog_damaged", "no_catalog": "catalog_missing"}
 
+LeaseSeen = tuple[str, int, int]
 Tables = dict[tuple[str, str, str], TableState]
 
 
@@ -413,19 +414,22 @@ def look_at_work(catalog: Catalog, running: bool, found: Examination) -> None:
             )
 
 
-def look_at_lease(url: str, running: bool, found: Examination) -> None:
-    """Look whether somebody schedules, where a server runs; takes up to 13 seconds if not."""
-    if not running:
-        return
-    began = time.monotonic()
-    first = _lease(url)
+def look_at_lease(url: str, first: LeaseSeen | None, began: float, found: Examination) -> None:
+    """Look whether somebody schedules, where a server runs; up to 13 seconds after the first look.
+
+    Parameters
+    ----------
+    first : (str, int, int) or None
+        What `lease_seen` returned, and on the monotonic clock when that was.
+    began : float
+    """
     while True:
-        time.sleep(0.5)
-        now = _lease(url)
+        now = lease_seen(url)
         if now is not None and now != first and now[0]:
             return
         if time.monotonic() - began > PATIENCE_SECONDS + 3:
             break
+        time.sleep(0.25)
     found.add(
         "lease_stuck",
         Severity.ERROR,
@@ -436,10 +440,13 @@ def look_at_lease(url: str, running: bool, found: Examination) -> None:
     )
 
 
-def _lease(url: str) -> tuple[str, int, int] | None:
+def lease_seen(url: str) -> LeaseSeen | None:
+    """Return owner, term and beat of the scheduler's lease; None where there is none."""
     engine = open_engine(url)
     try:
         with engine.connect() as connection:
+            if not inspect(connection).has_table("leases"):
+                return None
             row = connection.execute(
                 text("SELECT owner, term, beat FROM leases WHERE name = 'scheduler'")
             ).one_or_none()

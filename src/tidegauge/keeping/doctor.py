@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from tidegauge.errors import TidegaugeError
 from tidegauge.keeping.catalog_checks import (
+    lease_seen,
     look_at_catalog,
     look_at_lease,
     look_at_models,
@@ -61,6 +63,8 @@ def examine(
     try:
         say("catalog")
         catalog = look_at_catalog(installation.catalog, scratch / "catalog.sqlite", found)
+        began = time.monotonic()
+        lease = lease_seen(installation.catalog) if catalog is not None and running else None
         try:
             with closing(LakeFiles(installation.lake, installation.lake_options)) as lake:
                 tables = _tables(lake, found, quick, say)
@@ -78,8 +82,9 @@ def examine(
                     )
             if catalog is not None:
                 look_at_work(catalog, running, found)
-                say("leases")
-                look_at_lease(installation.catalog, running, found)
+                if running:
+                    say("leases")
+                    look_at_lease(installation.catalog, lease, began, found)
         finally:
             if catalog is not None:
                 catalog.close()
