@@ -176,10 +176,10 @@ def test_news_are_kept_until_a_model_that_failed_is_done(
     desk.model("n")
     versions = desk.runtime.engine.versions
 
-    def broken(project: str, model: str, *rest: Any) -> Any:
+    def broken(project: str, model: str, *rest: Any, **options: Any) -> Any:
         if model == "m":
             raise ArithmeticError("broken")
-        return versions(project, model, *rest)
+        return versions(project, model, *rest, **options)
 
     monkeypatch.setattr(desk.runtime.engine, "versions", broken)
     desk.scheduler.tick()
