@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.transaction import AddAction
+from pyarrow import fs
 
 from tidegauge.lake.columns import DATE
 from tidegauge.lake.names import TableKind
@@ -204,11 +205,21 @@ def unused_files(
     handle = lake.open_table(project, model, kind)
     if handle is None:
         return []
-    return list(
-        handle.vacuum(
-            retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True
-        )
+    named = handle.vacuum(
+        retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True
     )
+    return _there(lake.place(project, model, kind), named)
+
+
+def _there(place: Place, paths: Sequence[str]) -> list[str]:
+    """Return those of some files that are there: a log names some for long after they went."""
+    if isinstance(place, Path):
+        return [path for path in paths if (place / path).exists()]
+    held: set[str] = set()
+    for folder in {path.rpartition("/")[0] for path in paths}:
+        found = place.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+        held |= {f"{folder}/{Path(one.path).name}" for one in found}
+    return [path for path in paths if path in held]
 
 
 def vacuum(lake: Lake, project: str, model: str, kind: TableKind) -> int:

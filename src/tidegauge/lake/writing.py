@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow import fs
 
@@ -29,6 +30,7 @@ from tidegauge.lake.names import TableKind
 from tidegauge.lake.segments import sync_folder
 
 _PROBE = 1_000
+_TRIES = 5
 
 
 class Unstorable(SchemaMismatch):
@@ -66,12 +68,39 @@ def append_rows(
     deltalake.exceptions.DeltaError, OSError
         If the store fails; what was written before is out of use then.
     """
+    actions: list[AddAction | RemoveAction] = [*written_rows(handle, place, table, kind)]
+    for turn in range(_TRIES):
+        _require_there(place, actions)
+        try:
+            _commit(handle, actions, transaction)
+            break
+        except CommitFailedError:
+            # Rows were erased or dropped in the same moment: that is nothing to these.
+            schema = handle.schema()
+            handle.update_incremental()
+            if _has(handle, actions, transaction):
+                break  # It was committed, and the answer was lost.
+            if turn == _TRIES - 1 or handle.schema() != schema:
+                raise
+    handle.update_incremental()
+    if isinstance(place, Path):
+        _sync_log(place, int(handle.version()))
+
+
+def written_rows(
+    handle: DeltaTable, place: Path | fs.FileSystem, table: pa.Table, kind: TableKind
+) -> list[AddAction]:
+    """Write rows to files of a table, and return how a commit is to name them."""
     fitting = _fitted(handle, table)
     indexed = _indexed(handle)
-    actions: list[AddAction | RemoveAction] = [
-        _written(place, rows, day, kind, indexed) for day, rows in _by_date(fitting)
-    ]
-    _require_there(place, actions)
+    return [_written(place, rows, day, kind, indexed) for day, rows in _by_date(fitting)]
+
+
+def _commit(
+    handle: DeltaTable,
+    actions: list[AddAction | RemoveAction],
+    transaction: Transaction | None,
+) -> None:
     handle.create_write_transaction(
         actions,
         mode="append",
@@ -81,9 +110,15 @@ def append_rows(
             app_transactions=None if transaction is None else [transaction]
         ),
     )
-    handle.update_incremental()
-    if isinstance(place, Path):
-        _sync_log(place, int(handle.version()))
+
+
+def _has(handle: DeltaTable, actions: Sequence[Any], transaction: Transaction | None) -> bool:
+    """Tell whether a table has files, or had them."""
+    seen = None if transaction is None else handle.transaction_version(transaction.app_id)
+    if transaction is not None and seen is not None and seen >= transaction.version:
+        return True
+    there: Any = pa.table(handle.get_add_actions(flatten=True))["path"]
+    return bool(actions) and actions[0].path in set(there.to_pylist())
 
 
 def _require_there(place: Path | fs.FileSystem, actions: Sequence[Any]) -> None:
