@@ -27,6 +27,10 @@ def serve(
 
     Every setting is also an environment variable, such as TIDEGAUGE_WINDOW=6h.
     """
+    from tidegauge.engine.startup import without_pandas
+
+    without_pandas()
+
     from tidegauge.server.serve import serve as run
     from tidegauge.server.settings import Settings
 

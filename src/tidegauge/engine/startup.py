@@ -1,4 +1,4 @@
-"""For processes that do nothing but compare files and then end: what they can do without.
+"""For processes of our own, that compare files or serve: what they can do without.
 
 Profiling allocates and frees arrays of a megabyte thousands of times. By default each goes back to
 the operating system, and faulting its pages in again was measured to cost a comparison of two
@@ -26,10 +26,15 @@ class _WithoutPandas(MetaPathFinder):
             raise ModuleNotFoundError("pandas is left out of this process", name="pandas")
 
 
-def only_files() -> None:
-    """Keep freed memory, and leave pandas out; never call this in a process of a user's own."""
+def without_pandas() -> None:
+    """Leave pandas out; never call this in a process of a user's own."""
     if "pandas" not in sys.modules:
         sys.meta_path.insert(0, _WithoutPandas())
+
+
+def only_files() -> None:
+    """Keep freed memory, and leave pandas out; never call this in a process of a user's own."""
+    without_pandas()
     pa.set_memory_pool(pa.system_memory_pool())
     if sys.platform != "linux":
         return
