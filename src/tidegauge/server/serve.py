@@ -25,7 +25,7 @@ _BACKLOG = 2048
 #: New objects before a collection, then collections of each generation before one of the next.
 _COLLECT_EVERY = (2_000, 10, 10)
 #: For how many seconds a thread may keep the interpreter while another waits for it. The event loop
-#: waits for it several times a request; Python's own 5 ms each would be most of what a request takes.
+#: waits for it several times a request: Python's own 5 ms each are most of what a request takes.
 _TURN = 0.0005
 
 
