@@ -13,22 +13,21 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import DeltaTable, Transaction
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 
 from tidegauge.errors import Conflict
-from tidegauge.lake.columns import BATCH, DATE, JOURNAL, ROW
+from tidegauge.lake.columns import BATCH, JOURNAL, ROW
 from tidegauge.lake.names import TableKind
-from tidegauge.lake.rewriting import Place, files_of, opened, removal, rewritten
+from tidegauge.lake.rewriting import Place, files_of, opened, rewritten
+from tidegauge.lake.swapping import Overtaken, discard, swap
 from tidegauge.lake.tables import Lake
-from tidegauge.lake.writing import append_rows
+from tidegauge.lake.writing import commit_if_newest, written_rows
 
 #: What stands before the journal of a row that came out of quarantine.
 REPLAYED = "replay:"
-#: What replays are to a table's log. Two that are made of one state of it exclude each other.
-APP = "tidegauge-replay"
-_TRIES = 20
+_TRIES = 200
 
 
 def names_of(table: pa.Table) -> list[str]:
@@ -70,8 +69,8 @@ def append_once(
 ) -> int:
     """Add rows that are not there yet, in one commit; return how many those were.
 
-    That none was there and that they are added is one transaction: a replay somewhere else that
-    came between makes it begin again.
+    The commit counts only if nobody committed since the look that none of them was there; else it
+    looks again.
 
     Parameters
     ----------
@@ -85,22 +84,28 @@ def append_once(
     Conflict
         If others came between too often.
     """
+    place, actions = lake.place(project, model, kind), list[AddAction]()
     for _ in range(_TRIES):
         handle = lake.open_table(project, model, kind)
         if handle is None or not set(table.column_names) <= set(_columns(handle)):
             # What the table lacks is a commit of its own, and must not stand between these two.
             lake.append(project, model, kind, table.slice(0, 0))
             continue
+        written = {action.path for action in actions}
+        if written & {held["path"] for held in files_of(handle)}:
+            return int(table.num_rows)  # It was committed, and the answer was lost.
         names = names_of(table)
         there = known(names)
         if there:
+            discard(lake, project, model, kind, written)
+            actions = []
             table = table.filter(pa.array([name not in there for name in names]))
         if not table.num_rows:
             return 0
-        turn = (handle.transaction_version(APP) or 0) + 1
-        place = lake.place(project, model, kind)
+        if not actions:
+            actions = written_rows(handle, place, table, kind)
         try:
-            append_rows(handle, place, table, kind, transaction=Transaction(APP, turn))
+            commit_if_newest(handle, place, actions)
         except CommitFailedError:
             continue
         return int(table.num_rows)
@@ -123,33 +128,28 @@ def drop(lake: Lake, project: str, model: str, kind: TableKind, names: Collectio
     listed = pa.array(sorted(wanted))
     batches = [int(name.rsplit(":", 2)[1] or 0) for name in wanted]
     low, high = min(batches), max(batches)
+
+    def left(part: pa.Table) -> pa.Table:
+        return part.filter(pc.invert(pc.is_in(pa.array(names_of(part)), value_set=listed)))
+
     for _ in range(_TRIES):
         handle = lake.open_table(project, model, kind)
         if handle is None:
             return 0
-        gone = 0
-
-        def left(part: pa.Table) -> pa.Table:
-            return part.filter(pc.invert(pc.is_in(pa.array(names_of(part)), value_set=listed)))
-
-        actions: list[AddAction | RemoveAction] = []
-        for held in files_of(handle):
-            if not _may_hold(held, low, high) or not _holds(place, held["path"], wanted):
-                continue
-            kept = rewritten(place, held, left)
-            actions.append(removal(held))
-            if kept is not None:
-                actions.append(kept)
-            gone += held["num_records"] - (0 if kept is None else _rows(kept))
-        if not actions:
+        old = [
+            held
+            for held in files_of(handle)
+            if _may_hold(held, low, high) and _holds(place, held["path"], wanted)
+        ]
+        if not old:
             return 0
+        new = [made for held in old if (made := rewritten(place, held, left)) is not None]
         try:
-            handle.create_write_transaction(
-                actions, mode="append", schema=handle.schema(), partition_by=[DATE]
-            )
-        except CommitFailedError:
+            swap(lake, project, model, kind, handle, old, new, rows_change=True)
+        except Overtaken:
             continue
-        return gone
+        before = sum(int(held["num_records"]) for held in old)
+        return before - sum(_rows(made) for made in new)
     raise Conflict(
         f"{project}/{model}: others change {kind} all the time; try again", code="busy_table"
     )

@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 from pyarrow import fs
 
 from tidegauge.lake.columns import DATE
@@ -77,17 +77,6 @@ def rewritten(
         modification_time=time.time_ns() // 1_000_000,
         data_change=True,
         stats=orjson.dumps(_statistics(held, rows, kept)).decode(),
-    )
-
-
-def removal(held: Mapping[str, Any]) -> RemoveAction:
-    """Return what takes a file out of its table."""
-    return RemoveAction(
-        held["path"],
-        True,
-        time.time_ns() // 1_000_000,
-        size=held["size_bytes"],
-        partition_values={DATE: day_of(held)},
     )
 
 

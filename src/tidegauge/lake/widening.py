@@ -1,13 +1,13 @@
 """A stored column gets a wider type: its files are written anew, and one commit names them.
 
-Files are written one after the other, a part at a time, while others go on appending; a file that
-they add meanwhile, in the type of before, is replaced by the next commit. Appenders that began
-before the change are refused by the table's log and begin again with the type of now.
+Files are written one after the other, a part at a time, while others go on appending. The commit
+counts only if nobody else committed since; if so, what came is written anew as well. Appenders that
+began before the change are refused by the table's log, and begin again with the type of now.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,10 +18,13 @@ from deltalake.transaction import AddAction, RemoveAction
 from tidegauge.errors import Conflict
 from tidegauge.lake.columns import DATE
 from tidegauge.lake.names import TableKind
-from tidegauge.lake.rewriting import Place, files_of, opened, removal, rewritten
+from tidegauge.lake.rewriting import Place, files_of, rewritten
+from tidegauge.lake.swapping import discard
 from tidegauge.lake.tables import Lake
 
-_TRIES = 20
+_TRIES = 200
+#: Fail rather than commit after somebody else, whose files would stay in the type of before.
+_AT_ONCE = CommitProperties(max_commit_retries=0)
 
 
 def widen(
@@ -62,11 +65,16 @@ def widen(
         handle = lake.open_table(project, model, kind)
         if handle is None:
             return 0
+        held = files_of(handle)
+        if not work.changes(handle):
+            # Done, perhaps by somebody else, or by a commit of ours whose answer was lost.
+            there = {one["path"] for one in held}
+            discard(lake, project, model, kind, work.made - there)
+            return len(work.made & there)
         try:
-            if work.done(handle):
-                return work.written
+            work.commit(handle, held)
         except CommitFailedError:
-            continue
+            continue  # Somebody else committed since; most of the files are made already.
     raise Conflict(
         f"{project}/{model}: others change {kind} all the time; try again", code="busy_table"
     )
@@ -79,40 +87,32 @@ class _Widening:
         self._place = place
         self._types = types
         self._new: dict[str, AddAction] = {}
-        self._looked_at: set[str] = set()
 
     @property
-    def written(self) -> int:
-        return len(self._new)
+    def made(self) -> set[str]:
+        """Paths of the files that were written."""
+        return {action.path for action in self._new.values()}
 
-    def done(self, handle: DeltaTable) -> bool:
-        """Bring the table a step further; return whether nothing is left to do."""
+    def changes(self, handle: DeltaTable) -> bool:
+        """Whether any column of the table has another type."""
         stored: pa.Schema = pa.schema(_arrow(handle))
-        schema = self._widened(stored)
-        held = files_of(handle)
-        changes = any(
+        return any(
             _plain(stored.field(name).type) != kind
             for name, kind in self._types.items()
             if name in stored.names
         )
-        if not changes:
-            # What others added meanwhile may be in the type of before.
-            held = [one for one in held if self._is_old(one["path"])]
-            if not held:
-                return True
+
+    def commit(self, handle: DeltaTable, held: Sequence[Mapping[str, Any]]) -> None:
+        """Put all files of a table in the place of those that it has, if it has no others yet."""
         actions: list[AddAction | RemoveAction] = [self._anew(one) for one in held]
-        if not changes:
-            actions += [removal(one) for one in held]
+        stored: pa.Schema = pa.schema(_arrow(handle))
         handle.create_write_transaction(
             actions,
-            mode="overwrite" if changes else "append",
-            schema=Schema.from_arrow(schema),
+            mode="overwrite",
+            schema=Schema.from_arrow(self._widened(stored)),
             partition_by=[DATE],
-            # Files that others replaced meanwhile would be there twice.
-            commit_properties=CommitProperties(max_commit_retries=0),
+            commit_properties=_AT_ONCE,
         )
-        self._looked_at |= {action.path for action in self._new.values()}
-        return False
 
     def _anew(self, held: Mapping[str, Any]) -> AddAction:
         path = held["path"]
@@ -127,20 +127,6 @@ class _Widening:
 
     def _widened(self, schema: pa.Schema) -> pa.Schema:
         return pa.schema([(one.name, self._types.get(one.name, one.type)) for one in schema])
-
-    def _is_old(self, path: str) -> bool:
-        """Whether a file has a column in another type; asked of each file once."""
-        if path in self._looked_at:
-            return False
-        with opened(self._place, path) as file:
-            schema = file.schema_arrow
-        old = any(
-            name in schema.names and schema.field(name).type != kind
-            for name, kind in self._types.items()
-        )
-        if not old:
-            self._looked_at.add(path)
-        return old
 
 
 def _arrow(handle: DeltaTable) -> Any:

@@ -96,6 +96,28 @@ def written_rows(
     return [_written(place, rows, day, kind, indexed) for day, rows in _by_date(fitting)]
 
 
+def commit_if_newest(
+    handle: DeltaTable, place: Path | fs.FileSystem, actions: Sequence[AddAction]
+) -> None:
+    """Add files to a table, unless anybody committed to it since the handle was brought up to date.
+
+    Raises
+    ------
+    deltalake.exceptions.CommitFailedError
+        If somebody did; or, on an object store, if the answer to this commit was lost.
+    """
+    version = int(handle.version()) + 1
+    handle.create_write_transaction(
+        [*actions],
+        mode="append",
+        schema=handle.schema(),
+        partition_by=[DATE],
+        commit_properties=CommitProperties(max_commit_retries=0),
+    )
+    if isinstance(place, Path):
+        _sync_log(place, version)
+
+
 def _commit(
     handle: DeltaTable,
     actions: list[AddAction | RemoveAction],
