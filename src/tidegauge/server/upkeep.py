@@ -115,7 +115,7 @@ class Upkeep:
     def _run(self) -> None:
         interval = self._runtime.settings.upkeep_interval.total_seconds()
         # Erasures move on faster than tables need to be looked at.
-        pace, at = min(interval, 1.0), 0.0
+        pace, at = min(interval, 1.0), time.monotonic() + interval
         while not self._stop.wait(pace):
             clock = time.monotonic()
             try:
@@ -184,7 +184,9 @@ class Upkeep:
         names = (model.project, model.name, kind)
         lake, clock = self._runtime.lake, time.monotonic()
         interval = self._runtime.settings.upkeep_interval.total_seconds()
-        seen = self._seen.setdefault((model.id, kind), _Seen(pause=interval))
+        # What an earlier owner of the lease left is in no hurry.
+        new = _Seen(pause=interval, vacuum_at=clock + VACUUM_SECONDS)
+        seen = self._seen.setdefault((model.id, kind), new)
         if clock < seen.look_at:
             return
         version = lake.table_version(*names)
