@@ -23,9 +23,9 @@ from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 from tidegauge.server import watching
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.known import Model
+from tidegauge.server.progress import Progress
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
-from tidegauge.server.watching import Progress
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

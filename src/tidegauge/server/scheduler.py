@@ -24,7 +24,8 @@ from tidegauge.profile import Baseline
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.known import Model
 from tidegauge.server.news import Fresh, by_model, has_late
-from tidegauge.server.watching import ModelWatch, Progress, closable, utc_now, window_start
+from tidegauge.server.progress import Progress, closable, utc_now, window_start
+from tidegauge.server.watching import ModelWatch
 
 if TYPE_CHECKING:
     from tidegauge.server.runtime import Runtime
