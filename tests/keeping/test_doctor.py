@@ -388,6 +388,18 @@ def test_a_stopped_lease_and_old_news_are_found_beside_a_server(
     assert counted(found) == {"lease_stuck": 1, "news_stuck": 1, "journal_stuck": 1}
 
 
+def test_windows_whose_results_were_kept_for_long_enough_are_not_missed(data: Path) -> None:
+    windows_unprofiled(data)
+    with Catalog(place(data).catalog) as catalog:
+        model = catalog.models.get("default", "churn")
+        catalog.models.configure(model.id, settings={"records_from": "2030-01-01T00:00:00+00:00"})
+        (finding,) = examine(place(data)).findings
+        assert finding.mend is None and "records are gone" in finding.remedy
+        kept = {"retention": {"records": None, "profiles": "1d"}}
+        catalog.models.configure(model.id, settings=kept)
+    assert examine(place(data)).findings == []
+
+
 def test_too_little_room_is_found(data: Path) -> None:
     free = shutil.disk_usage(data).free
     assert counted(examine(place(data), min_free=2 * free)) == {"disk_full": 1}

@@ -28,6 +28,7 @@ from tidegauge.keeping.lakefiles import LakeFiles
 from tidegauge.lake.writing import stored_type
 from tidegauge.profile import Baseline
 from tidegauge.schema import arrow_type
+from tidegauge.schema.retention import retention_of
 
 #: News are worked on within seconds.
 STUCK = timedelta(minutes=10)
@@ -311,29 +312,37 @@ def _look_at_windows(
         if not missing:
             continue
         starts = sorted({start for _, start in missing})
-        mend = _restating(url, one, starts) if idle and (*one.key, "records") in tables else None
+        first = _recorded_since(one.model)
+        again = [start for start in starts if first is None or start >= first]
+        if (*one.key, "records") not in tables or not again:
+            mend, remedy = None, "their records are gone; restore the table from a back-up"
+        elif idle:
+            mend = _restating(url, one, again)
+            remedy = "have them computed again from their records when the server starts"
+        else:
+            mend = None
+            remedy = "with the servers stopped, --mend has them computed again at the next start"
         found.add(
             f"window_without_{kind}",
             Severity.WARNING,
             str(one),
             f"{len(missing)} closed windows have no stored {kind}, the first of "
             f"{starts[0]:%Y-%m-%d %H:%M}",
-            "have them computed again from their records when the server starts"
-            if mend
-            else "with the servers stopped, --mend has them computed again at the next start",
+            remedy,
             mend,
         )
 
 
 def _kept_since(model: Model) -> datetime | None:
     """Return since when profiles are kept, where the model says so."""
-    told: Any = model.settings.get("retention") if model.settings else None
-    if not isinstance(told, dict) or not told.get("profiles"):
-        return None
-    from tidegauge.schema.durations import read_duration
-
-    span = read_duration(str(told["profiles"]))
+    span = retention_of(model.settings).profiles
     return None if span is None else datetime.now(UTC) - span + timedelta(days=1)
+
+
+def _recorded_since(model: Model) -> datetime | None:
+    """Return since when records are kept: only windows with records can be computed again."""
+    told: Any = model.settings.get("records_from")
+    return None if told is None else datetime.fromisoformat(told)
 
 
 def _windows_of(lake: LakeFiles, state: TableState) -> set[tuple[str | None, datetime]] | None:
