@@ -16,6 +16,8 @@ import pytest
 from harness import NDJSON, running
 
 from tidegauge.engine.quarantine import Chosen, QuarantineReader
+from tidegauge.lake.arrivals import Arrival
+from tidegauge.lake.flusher import Flushed
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 from tidegauge.server import quarantining
 from tidegauge.server.known import Model
@@ -175,6 +177,56 @@ def test_replays_at_the_same_time_store_each_row_once(runtime: Runtime, http: ht
     assert sum(one.replayed for one in done) == 60
     assert len(stored(runtime)) == 60
     assert stored(runtime, "quarantine") == []
+
+
+def test_replays_beside_each_other_and_beside_what_comes_lose_and_double_nothing(
+    runtime: Runtime, http: httpx.Client
+) -> None:
+    for first in range(0, 60, 20):
+        bad = [row(i, "gold" if i % 2 else 1.0, label="?" if i % 3 else None) for i in range(20)]
+        post(http, [{**one, "prediction_id": f"q{first}-{i}"} for i, one in enumerate(bad)])
+    kept = sum(1 for i in range(20) if i % 2 or i % 3) * 3
+    never = sum(1 for i in range(20) if i % 3) * 3  # whose label does not fit still
+    model, failures = mended(runtime), []
+    runtime.flusher.flush_now()
+    assert len(stored(runtime, "quarantine")) == kept
+    gate = threading.Barrier(3)
+
+    def work(chosen: Chosen) -> None:
+        gate.wait(10)
+        try:
+            quarantining._Replay(runtime, model).run(chosen)
+        except Exception as error:
+            failures.append(error)
+
+    chosen = (Chosen(), Chosen(column="plan"))
+    threads = [threading.Thread(target=work, args=(one,)) for one in chosen]
+    for thread in threads:
+        thread.start()
+    gate.wait(10)
+    for i in range(8):
+        post(http, [row(1000 + i), row(2000 + i, {"a": 1})])
+        runtime.flusher.flush_now()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    ids = [one["prediction_id"] for one in stored(runtime)]
+    assert len(ids) == len(set(ids)) == 60 - never + 8
+    left = [orjson.loads(one["record"])["prediction_id"] for one in stored(runtime, "quarantine")]
+    assert len(left) == len(set(left)) == never + 8
+
+
+def test_a_replayed_record_restates_its_window(runtime: Runtime, http: httpx.Client) -> None:
+    post(http, [row(i, 1.0) for i in range(5)])
+    post(http, [row(9)])
+    model, news = mended(runtime), list[Flushed]()
+    runtime.on_flush(news.extend)
+    replay(runtime, model, Chosen())
+    told = news[-1]
+    assert (told.records, told.journal.partition(":")[0]) == (1, "replay")
+    arrival = Arrival(told.journal, told.first_offset, told.last_offset)
+    names = "default", "m", model.schema
+    assert runtime.engine.recorded_windows(*names, [arrival], model.window) == [START]
 
 
 def test_records_of_one_id_from_different_requests_all_leave(
