@@ -182,9 +182,7 @@ def _append(runtime: Runtime, day: int, rows: int) -> None:
     moment = START + day * DAY + timedelta(hours=12)
     stamp = pa.array([moment] * rows, late.schema.field("timestamp").type)
     runtime.lake.append(PROJECT, MODEL, "records", late.set_column(1, "timestamp", stamp))
-    runtime.scheduler.notice(  # type: ignore[union-attr]
-        [Flushed(PROJECT, MODEL, records=rows, first_event=moment, last_event=moment)]
-    )
+    runtime.told_of([Flushed(PROJECT, MODEL, records=rows, first_event=moment, last_event=moment)])
 
 
 def main() -> int:
