@@ -16,6 +16,7 @@ from tidegauge.schema.arrow import TIMESTAMP
 #: How far ahead of the clock a timestamp may be.
 AHEAD = datetime.timedelta(minutes=10)
 
+_INT64 = pa.int64()
 #: Microseconds since 1970 of the first and the last time that a `datetime` can be.
 _FIRST = -62_135_596_800_000_000
 _LAST = 253_402_300_799_999_999
@@ -102,8 +103,8 @@ def outside_of_years(times: Any) -> bool:
     >>> outside_of_years(pa.array([0, 2**60]).cast(TIMESTAMP))
     True
     """
-    bounds: Any = pc.min_max(times.cast(pa.int64()))
-    least, greatest = bounds["min"].as_py(), bounds["max"].as_py()
+    bounds: Any = pc.min_max(times.cast(_INT64)).as_py()
+    least, greatest = bounds["min"], bounds["max"]
     return least is not None and (least < _FIRST or greatest > _LAST)
 
 

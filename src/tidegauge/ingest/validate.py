@@ -31,6 +31,7 @@ VERSION = "_version"
 
 _TRUE = ("1", "true")
 _NO_TEXT = pa.scalar("")
+_NONE_ASIDE = QUARANTINE.empty_table()
 
 
 def check_records(
@@ -319,7 +320,7 @@ def _sorted_out(
         table = table if first is None else table.take(pa.array(first))
     return Checked(
         accepted=table,
-        quarantined=faults.table(source.records(bad)) if bad else QUARANTINE.empty_table(),
+        quarantined=faults.table(source.records(bad)) if bad else _NONE_ASIDE,
         errors=faults.errors,
         repeated=fitting - table.num_rows,
     )
