@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -29,6 +32,8 @@ from tidegauge.lake.flusher import Flusher
 from tidegauge.lake.journal import Journal
 from tidegauge.lake.tables import Lake
 from tidegauge.lake.upkeep import compact
+from tidegauge.server.serve import serve
+from tidegauge.server.settings import Settings
 
 KINDS = ("records", "labels", "quarantine", "profiles", "points", "samples")
 
@@ -261,6 +266,31 @@ def test_a_damaged_backup_is_told_and_not_restored(data: Path, tmp_path: Path, h
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("most", [20_000, 250_000])
+def test_a_disk_that_takes_no_more_is_told_and_leaves_nothing_to_be_restored(
+    data: Path, tmp_path: Path, most: int
+) -> None:
+    def no_large_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+    def run(*arguments: Any) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "tidegauge.cli", *map(str, arguments)],
+            capture_output=True, text=True, preexec_fn=no_large_files, timeout=60,
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    code, said = run("backup", tmp_path / "shelf", "--data", data, "--copy")
+    assert code == 2 and len(said.splitlines()) == 1, said
+    assert ("was not finished" if most > 100_000 else "cannot be copied") in said
+    assert Shelf(tmp_path / "shelf").names() == []
+    take_backup(place(data), tmp_path / "shelf")
+    code, said = run("restore", tmp_path / "shelf", "--data", tmp_path / "new")
+    assert code == 2 and len(said.splitlines()) == 1 and "cannot be restored" in said
+    assert list((tmp_path / "new").iterdir()) == []
+    restore(tmp_path / "shelf", place(tmp_path / "new"))
+
+
 def test_nothing_is_restored_over_what_is_there(data: Path, tmp_path: Path) -> None:
     take_backup(place(data), tmp_path / "shelf")
     with pytest.raises(Conflict, match=r"is not empty \(.*journal"):
@@ -283,6 +313,28 @@ def test_an_empty_folder_is_restored_into_as_a_mount_is(data: Path, tmp_path: Pa
     assert rows(target) == rows(place(data))
 
 
+def test_a_restore_that_was_killed_is_seen_by_whoever_comes_next(
+    data: Path, tmp_path: Path
+) -> None:
+    take_backup(place(data), tmp_path / "shelf", link=False)
+    killed = (
+        "import os, sys; from tidegauge.keeping import restore; from tidegauge.cli import main;"
+        "restore.copy_in = restore._into_place = lambda *_: os.kill(os.getpid(), 9); main()"
+    )
+    asked = ["restore", tmp_path / "shelf", "--data", tmp_path / "new"]
+    done = subprocess.run([sys.executable, "-c", killed, *map(str, asked)], timeout=60)
+    assert done.returncode == -9
+    for work in (
+        lambda: serve(Settings(data=tmp_path / "new")),
+        lambda: restore(tmp_path / "shelf", place(tmp_path / "new")),
+        lambda: take_backup(place(tmp_path / "new"), tmp_path / "other"),
+    ):
+        with pytest.raises(Conflict, match="was cut off; delete what is in it"):
+            work()
+    shutil.rmtree(tmp_path / "new")
+    restore(tmp_path / "shelf", place(tmp_path / "new"))
+
+
 def test_a_missing_file_of_the_lake_is_told_and_the_rest_is_kept(
     data: Path, tmp_path: Path
 ) -> None:
@@ -290,11 +342,13 @@ def test_a_missing_file_of_the_lake_is_told_and_the_rest_is_kept(
     Path(gone).unlink()
     baseline = next((data / "lake/default/churn/baselines").iterdir())
     baseline.unlink()
+    (data / "journal/answers.sqlite").write_bytes(b"no database" * 1000)
     (data / "lake/default/churn/profiles/_delta_log/00000000000000000000.json").write_text("{oops")
     arguments = ["backup", str(tmp_path / "shelf"), "--data", str(data)]
     shown = CliRunner().invoke(app, arguments)
     said = shown.stdout.replace("\n", "")
     assert shown.exit_code == 1 and Path(gone).name in said and baseline.name in said
+    assert "journal/answers.sqlite, the answers to keys" in said
     assert "lake/default/churn/profiles: " in said
     restore(tmp_path / "shelf", place(tmp_path / "new"))
     with closing(Lake(str(tmp_path / "new/lake"))) as lake:

@@ -90,7 +90,7 @@ def backup(
     for name in taken.removed:
         console.print(f"removed: {name}", soft_wrap=True)
     if manifest.missing:
-        console.print("not in it, since the lake does not have it (see tidegauge doctor):")
+        console.print("not in it, since it cannot be read where it belongs (see tidegauge doctor):")
         for line in manifest.missing:
             console.print(f"  {line}", soft_wrap=True, markup=False)
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,7 +99,7 @@ def take_backup(
     Raises
     ------
     BadInput
-        If a folder cannot be used, or there is nothing to back up.
+        If a folder cannot be used, there is nothing to back up, or the disk is full.
     Conflict
         If another back-up to this folder runs.
     """
@@ -108,7 +108,7 @@ def take_backup(
     _refuse_inside(destination, installation)
     shelf = Shelf(destination)
     shelf.prepare()
-    with shelf.held():
+    with shelf.held(), _told(destination):
         for left in shelf.unfinished():
             shutil.rmtree(left)
         earlier = shelf.backups()
@@ -119,7 +119,7 @@ def take_backup(
         say("journals")
         journals = installation.journals()
         for at, journal in enumerate(journals):
-            copy_journal(journal, part / JOURNAL / str(at))
+            work.missing += copy_journal(journal, part / JOURNAL / str(at))
         revision = None
         if not journal_only:
             say("catalog")
@@ -148,6 +148,20 @@ def take_backup(
             say("making room")
             shelf.forget(gone, [*earlier, backup][-(keep or 1) :])
     return Taken(backup, work.copied, work.copied_bytes, tuple(one.name for one in gone))
+
+
+@contextmanager
+def _told(destination: Path) -> Iterator[None]:
+    """Say of what the disk refuses where that was; what is there so far is not a back-up."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise BadInput(
+            f"the back-up to {destination} was not finished: {error.strerror or error}{where}; "
+            "make room or see to the rights, then take it again",
+            code="backup_failed",
+        ) from error
 
 
 class _Work:

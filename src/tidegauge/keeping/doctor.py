@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from tidegauge.errors import TidegaugeError
+from tidegauge.errors import BadInput, TidegaugeError
 from tidegauge.keeping.catalog_checks import (
     lease_seen,
     look_at_catalog,
@@ -51,10 +51,21 @@ def examine(
     Raises
     ------
     BadInput
-        If a data folder is not there.
+        If a data folder is not there, or may not be read.
     """
-    say = on_step or (lambda _: None)
     installation.require()
+    try:
+        return _examined(installation, quick, min_free, on_step or (lambda _: None))
+    except PermissionError as error:
+        raise BadInput(
+            f"{error.filename} may not be read; run this as the user that the server runs as",
+            code="no_rights",
+        ) from None
+
+
+def _examined(
+    installation: Installation, quick: bool, min_free: int, say: Callable[[str], None]
+) -> Examination:
     found = Examination()
     say("journals")
     journals = [look_at_journal(folder, found) for folder in installation.folders]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from tidegauge.errors import Unavailable
 from tidegauge.lake.frames import Frame, FrameKind
 from tidegauge.lake.recovery import DAMAGED
 from tidegauge.lake.segments import SUFFIX, frames_of, read_segments
 
 ANSWERS = "answers.sqlite"
 
-_log = logging.getLogger(__name__)
 
-
-def copy_journal(journal: Path, target: Path) -> int:
-    """Copy what a journal holds, while a server may be writing it; return how many requests.
+def copy_journal(journal: Path, target: Path) -> list[str]:
+    """Copy what a journal holds, while a server may be writing it.
 
     Segments come first, then the answers to idempotency keys: those of a segment that goes
     meanwhile are stored before it does. What a segment that goes holds is in the lake then, so
@@ -31,23 +29,30 @@ def copy_journal(journal: Path, target: Path) -> int:
         The journal's folder.
     target : Path
         A folder that is made.
+
+    Returns
+    -------
+    list of str
+        What could not be read and is left out, and why.
+
+    Raises
+    ------
+    OSError, Unavailable
+        If it cannot be copied.
     """
     target.mkdir(parents=True)
-    requests = 0
     for path in read_segments(journal):
         copied = target / path.name
         try:
             shutil.copyfile(path, copied)
         except FileNotFoundError:
             continue
-        found = _cut_to_frames(copied)
-        requests += found
-        if not found:
+        if not _cut_to_frames(copied):
             copied.unlink()
-    _copy_answers(journal / ANSWERS, target / ANSWERS)
+    missing = _copy_answers(journal / ANSWERS, target / ANSWERS)
     if (journal / DAMAGED).is_dir():
         shutil.copytree(journal / DAMAGED, target / DAMAGED)
-    return requests
+    return missing
 
 
 def _cut_to_frames(path: Path) -> int:
@@ -64,9 +69,9 @@ def _cut_to_frames(path: Path) -> int:
     return requests
 
 
-def _copy_answers(source: Path, target: Path) -> None:
+def _copy_answers(source: Path, target: Path) -> list[str]:
     if not source.exists():
-        return
+        return []
     try:
         with (
             closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True, timeout=10)) as held,
@@ -74,13 +79,12 @@ def _copy_answers(source: Path, target: Path) -> None:
         ):
             held.backup(copied)
             copied.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"the journal's {source} cannot be copied: {error}") from None
     except sqlite3.DatabaseError as error:
         target.unlink(missing_ok=True)
-        _log.warning(
-            "the answers of the last 24 hours (%s) cannot be read and are left out: %s",
-            source,
-            error,
-        )
+        return [f"{source}, the answers to keys of the last 24 hours: {error}"]
+    return []
 
 
 def merge_journals(sources: Sequence[Path], target: Path) -> None:
