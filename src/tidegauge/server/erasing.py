@@ -219,6 +219,7 @@ class _Step:
 
     def _begin(self, parts: Mapping[str, ErasurePart], missing: Mapping[str, str]) -> None:
         """Take the rows out, once all servers that answer have emptied their journals."""
+        self._settle()
         if self._state is ErasureState.WAITING and set(parts) == set(self._receipt["servers"]):
             if missing == self._receipt.get("missing"):
                 return
@@ -251,7 +252,6 @@ class _Step:
     def _erase(self, kind: TableKind, ids: Ids) -> None:
         """Take the rows out of one table, each part counted once whatever happens between."""
         lake = self._runtime.lake
-        self._settle(kind)
 
         def intend(part: Erased) -> None:
             pending = self._receipt.pop("pending", None)
@@ -272,13 +272,15 @@ class _Step:
             self._count(pending)
             self._save(self._state)
 
-    def _settle(self, kind: TableKind) -> None:
-        """Count the part that was being committed when somebody ended, if it was."""
-        pending = self._receipt.get("pending")
-        if pending is None or pending["table"] != kind:
+    def _settle(self) -> None:
+        """Count the part that was being committed when somebody ended, if it was.
+
+        Before anybody joins the files that it would have replaced.
+        """
+        pending = self._receipt.pop("pending", None)
+        if pending is None:
             return
-        del self._receipt["pending"]
-        if is_gone(self._runtime.lake, *self._names, kind, pending["paths"]):
+        if is_gone(self._runtime.lake, *self._names, pending["table"], pending["paths"]):
             self._count(pending)
         self._save(self._state)
 
