@@ -111,9 +111,10 @@ def take_backup(
     with shelf.held(), _told(destination):
         for left in shelf.unfinished():
             shutil.rmtree(left)
-        earlier = shelf.backups()
+        earlier = shelf.newest()
         began = datetime.now(UTC)
-        part = destination / (new_name(began) + PART)
+        name = new_name(began, earlier.name if earlier is not None else None)
+        part = destination / (name + PART)
         part.mkdir()
         work = _Work(installation, shelf, part, earlier, link)
         say("journals")
@@ -143,11 +144,10 @@ def take_backup(
             missing=tuple(work.missing),
         )
         backup = finish(part, manifest)
-        gone = [] if keep is None else [*earlier, backup][:-keep]
-        if gone:
+        if keep is not None:
             say("making room")
-            shelf.forget(gone, [*earlier, backup][-(keep or 1) :])
-    return Taken(backup, work.copied, work.copied_bytes, tuple(one.name for one in gone))
+        removed = [] if keep is None else shelf.keep_newest(keep)
+    return Taken(backup, work.copied, work.copied_bytes, tuple(removed))
 
 
 @contextmanager
@@ -172,7 +172,7 @@ class _Work:
         installation: Installation,
         shelf: Shelf,
         part: Path,
-        earlier: list[Backup],
+        earlier: Backup | None,
         link: bool,
     ) -> None:
         self._installation = installation
@@ -181,8 +181,7 @@ class _Work:
         self._link = link
         self._known = {
             (file.path, file.size): file
-            for backup in earlier
-            for file in backup.manifest.files
+            for file in (earlier.manifest.files if earlier is not None else ())
             if file.shared
         }
         self.versions: dict[str, int] = {}

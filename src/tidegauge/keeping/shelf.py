@@ -18,10 +18,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -207,45 +207,64 @@ class Shelf:
         """Return the finished back-ups, the oldest first."""
         return [read_backup(self.folder / name) for name in self.names()]
 
-    def forget(self, backups: Sequence[Backup], kept: Sequence[Backup]) -> int:
-        """Remove back-ups, and the shared files that no other one needs.
+    def newest(self) -> Backup | None:
+        """Return the newest finished back-up, if there is one."""
+        names = self.names()
+        return read_backup(self.folder / names[-1]) if names else None
+
+    def keep_newest(self, count: int) -> list[str]:
+        """Remove all back-ups but the newest, and the shared files that none of these needs.
 
         Returns
         -------
-        int
-            How many shared files went.
+        list of str
+            The names of those that went.
         """
-        for backup in backups:
-            gone = backup.folder.with_name(backup.name + PART)
-            backup.folder.rename(gone)
-            shutil.rmtree(gone)
-        if not backups:
-            return 0
-        needed = {file.path for backup in kept for file in backup.manifest.files if file.shared}
-        return self._sweep(needed)
+        names = self.names()
+        gone, kept = names[:-count], names[-count:]
+        if not gone:
+            return []
+        needed: set[str] = set()
+        for name in kept:  # One manifest at a time: they may be large.
+            files = read_backup(self.folder / name).manifest.files
+            needed.update(file.path for file in files if file.shared)
+        for name in gone:
+            part = self.folder / (name + PART)
+            (self.folder / name).rename(part)
+            shutil.rmtree(part)
+        self._sweep(needed)
+        return gone
 
-    def _sweep(self, needed: set[str]) -> int:
+    def _sweep(self, needed: set[str]) -> None:
         top = self.folder / SHARED
-        count = 0
         for folder, _, names in os.walk(top, topdown=False):
             for name in names:
                 whole = Path(folder) / name
                 if whole.relative_to(top).as_posix() not in needed:
                     whole.unlink()
-                    count += 1
             if not any(Path(folder).iterdir()):
                 Path(folder).rmdir()
-        return count
 
 
-def new_name(now: datetime) -> str:
+def new_name(now: datetime, newest: str | None = None) -> str:
     """Return the name of a back-up that begins now.
+
+    Parameters
+    ----------
+    now : datetime
+    newest : str, optional
+        The name of the newest one so far: the new one comes after it, whatever the clock says.
 
     Examples
     --------
     >>> new_name(datetime(2026, 11, 23, 8, 45, 1, 250_000, tzinfo=UTC))
     '20261123T084501.250Z'
+    >>> new_name(datetime(2025, 1, 1, tzinfo=UTC), "20261123T084501.250Z")
+    '20261123T084501.251Z'
     """
+    if newest is not None:
+        last = datetime.strptime(newest, "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+        now = max(now, last + timedelta(milliseconds=1))
     utc = now.astimezone(UTC)
     return f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03d}Z"
 
