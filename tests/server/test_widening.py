@@ -205,6 +205,8 @@ def test_every_page_still_opens(widened: tuple[httpx.Client, Runtime], place: st
     http, _ = widened
     answer = http.get(BASE + place)
     assert answer.status_code == 200, answer.text
+    if not place:
+        assert "3 columns with another type than in the baseline" in answer.text
     if place == "/schema":
         assert "amount, visits, gone have another type than in the baseline" in answer.text
         assert "amount: type numeric → categorical" in answer.text

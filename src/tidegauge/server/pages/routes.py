@@ -15,6 +15,7 @@ from tidegauge.errors import BadInput, NotFound
 from tidegauge.lake.wildcard import ANY
 from tidegauge.report.format import interval
 from tidegauge.schema import Column, ColumnType
+from tidegauge.server.changing import outdated
 from tidegauge.server.known import Model
 from tidegauge.server.newcomers import new_columns
 from tidegauge.server.pages import column, fleet, incident, listing, model, monitors, window
@@ -115,10 +116,12 @@ def model_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
 
 
 def _aside(desk: Desk, found: Model) -> dict[str, Any]:
-    """Return what a model's page tells of what did not fit, and of columns that are not known."""
+    """Return what a model's page tells of what did not fit, is not known, or changed its type."""
     fresh = new_columns(desk.runtime, found, patience=PATIENCE).columns
     reader = QuarantineReader(desk.runtime.engine)
+    baseline = desk.runtime.baseline(found)
     return {
+        "wider": () if baseline is None else outdated(found.schema, baseline.layout.schema),
         "kept": reader.count(found.project, found.name),
         "fresh": [column.name for column in fresh[:_NAMED]],
         "fresh_count": len(fresh),
