@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
+import watched_model
 from harness import records, running
 from typer.testing import CliRunner
 
@@ -236,3 +238,22 @@ def test_retention_is_set_shown_and_refused_over_http_and_in_a_document(tmp_path
         document.write_text("model: fares\nretention: {records: 1h}\n")
         refused = CliRunner().invoke(app, ["apply", str(document), *url])
         assert "fares.yaml:2:22" in str(refused.exception)
+
+
+def test_pages_of_windows_whose_records_are_gone_can_be_read(tmp_path: Path) -> None:
+    watched_model.make(tmp_path)
+    settings = Settings(data=tmp_path, port=0, upkeep_interval=timedelta(seconds=0.2))
+    page = f"{watched_model.BASE}/windows/{watched_model.day(2):%Y-%m-%d}"
+    with running(settings) as (address, _), httpx.Client(base_url=address, timeout=30) as http:
+        assert http.get(page).status_code == 200
+        first = (datetime.now(UTC) - watched_model.day(20)).days * DAY
+        path = f"/v1/projects/default/models/{watched_model.NAME}/retention"
+        http.put(path, json={"records": f"{first.days}d"}).raise_for_status()
+        until = time.monotonic() + 20
+        while http.get(path).json()["records_from"] is None:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        time.sleep(1.0)
+        assert http.get(page).status_code == 200
+        told = http.get(watched_model.BASE).text
+        assert "records kept" in told and "there since" in told

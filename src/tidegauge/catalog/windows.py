@@ -65,6 +65,12 @@ class Windows:
             )
             return int(result.rowcount)
 
+    def first_start(self, model_id: int) -> datetime | None:
+        """Return the start of the first window that is known, or None before it."""
+        statement = select(func.min(Window.start)).where(Window.model_id == model_id)
+        with self._database.reading() as session:
+            return session.scalar(statement)
+
     def closed_until(self, model_id: int) -> datetime | None:
         """Return the end of the last closed window, or None before the first."""
         statement = select(func.max(Window.end)).where(

@@ -11,6 +11,7 @@ import orjson
 
 from tidegauge.catalog.tables import Baseline as BaselineRow
 from tidegauge.catalog.tables import Incident
+from tidegauge.schema.retention import retention_to_json
 from tidegauge.server.known import Model
 from tidegauge.server.pages.asked import Asked
 from tidegauge.server.pages.book import WHOLE, Book, Chapter, Scope
@@ -47,6 +48,8 @@ class Standing:
         told = [
             self.model.id,
             hash(self.model.schema.columns),
+            retention_to_json(self.model.retention),
+            self.model.records_from,
             self.points,
             self.newest,
             None if self.baseline is None else self.baseline.id,
@@ -94,6 +97,10 @@ class Reading:
         first = self.runtime.facts.of(model).first_event
         if standing.newest is None:
             return None
+        if model.records_from is not None:
+            # Windows are there from before the first record that was kept.
+            oldest = self.runtime.catalog.windows.first_start(model.id)
+            first = min((one for one in (first, oldest) if one is not None), default=None)
         return span_of(model, first or standing.newest - model.window, standing.newest, asked)
 
     def history(self, standing: Standing, asked: Asked, span: Span | None = None) -> History | None:
