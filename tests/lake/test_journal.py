@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegauge.errors import Conflict, Overloaded, SchemaMismatch
-from tidegauge.lake import segments
+from tidegauge.lake import groups, segments
 from tidegauge.lake.answers import Released
 from tidegauge.lake.entries import Entry, EntryKind, JournalRequest, Receipt, decode, encode
 from tidegauge.lake.frames import Frame, FrameKind
@@ -183,14 +183,14 @@ def test_a_group_that_the_disk_does_not_take_leaves_nothing_behind(
 def test_one_request_that_cannot_be_written_does_not_take_its_group_along(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    framed = journal._framed
+    framed = groups.framed
 
-    def refusing(group: Sequence[Any], segment: Any) -> Any:
+    def refusing(group: Sequence[Any], *more: Any) -> Any:
         if any("bad" in item.request.answers for item in group):
             raise ZeroDivisionError
-        return framed(group, segment)
+        return framed(group, *more)
 
-    monkeypatch.setattr(journal, "_framed", refusing)
+    monkeypatch.setattr("tidegauge.lake.journal.framed", refusing)
     with journal._ready:  # The writer cannot collect while these queue up: one group.
         futures = [
             journal.append(request(entry(key), key=key, answer=b"ok"))
@@ -403,7 +403,7 @@ def test_columns_that_the_lake_cannot_store_are_refused_before_they_are_acknowle
 APPENDER = """
 import sys, threading
 import pyarrow as pa
-from tidegauge.lake import segments
+from tidegauge.lake import groups, segments
 from tidegauge.lake.answers import Released
 from tidegauge.lake.entries import Entry, JournalRequest
 from tidegauge.lake.journal import Journal

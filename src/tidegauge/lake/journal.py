@@ -3,7 +3,7 @@
 One folder of segments per server process, for all its models. A single thread writes them and
 commits requests in groups; each group costs one ``fdatasync``. What is durable waits here until the
 flusher has moved it into the lake. What the entries look like lives in ``entries.py``, the files in
-``frames.py`` and ``segments.py``, idempotency keys in ``answers.py``.
+``frames.py`` and ``segments.py``, groups in ``groups.py``, idempotency keys in ``answers.py``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ import shutil
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -28,10 +25,10 @@ from tidegauge.errors import Conflict, Overloaded
 from tidegauge.lake.answers import Answers
 from tidegauge.lake.entries import JournalRequest, PendingEntry, Receipt, encode
 from tidegauge.lake.filelock import FileLock
-from tidegauge.lake.frames import FrameKind, frame
+from tidegauge.lake.groups import Append, Commit, Groups, Task, framed
 from tidegauge.lake.recovery import Recovered, count_damaged, recover, set_aside
 from tidegauge.lake.segments import Segment, SegmentWriter
-from tidegauge.lake.waiting import OVERHEAD, Held, Target, WaitingEntries, entries_of
+from tidegauge.lake.waiting import OVERHEAD, Held, Target, WaitingEntries
 
 __all__ = ["Commit", "Journal", "Target"]
 
@@ -40,40 +37,6 @@ _log = logging.getLogger(__name__)
 _LOOK_AT_DISK_EVERY = 0.25
 #: A segment that nothing came to for so long makes room for a new one, so that it can go.
 _IDLE_SECONDS = 300.0
-
-
-@dataclass
-class _Append:
-    """A request that waits for its commit."""
-
-    request: JournalRequest
-    encoded: list[tuple[bytes, pa.Buffer]]
-    size: int
-    future: Future[Receipt] = field(default_factory=Future)
-
-
-@dataclass
-class _Task:
-    """Something else that the writing thread does between two groups."""
-
-    work: Callable[[], None]
-    future: Future[None] = field(default_factory=Future)
-    size: int = 0
-
-
-@dataclass(frozen=True)
-class Commit:
-    """What one commit did, for whoever counts.
-
-    Parameters
-    ----------
-    seconds : float
-    requests, bytes : int
-    """
-
-    seconds: float
-    requests: int
-    bytes: int
 
 
 class Journal:
@@ -138,9 +101,7 @@ class Journal:
         self.max_backlog_bytes = max_backlog_bytes
         self.min_free_bytes = min_free_bytes
         self.on_commit = on_commit
-        self._group_bytes = group_bytes
         self._segment_bytes = segment_bytes
-        self._linger = linger
         self._lock = FileLock(self.folder / "lock", "this journal")
         self._lock.acquire()
         try:
@@ -152,10 +113,7 @@ class Journal:
         #: Its own id, a new one at each start, under which the lake remembers what it has of it.
         self.id = uuid.uuid4().hex
         self._ready = threading.Condition()
-        self._queue: deque[_Append | _Task] = deque()
-        self._queued_bytes = 0
-        self._last_group = 1
-        self._closed = False
+        self._groups = Groups(self._ready, group_bytes, linger)
         self._writing: SegmentWriter | None = None
         self._take_over(found)
         self._used_at = time.monotonic()
@@ -193,7 +151,7 @@ class Journal:
     @property
     def queued_bytes(self) -> int:
         """Bytes of the requests that wait for their commit."""
-        return self._queued_bytes
+        return self._groups.bytes
 
     def depth(self) -> int:
         """Return how many entries wait for the flusher."""
@@ -243,10 +201,10 @@ class Journal:
             self._admit(0)
             encoded = [encode(entry.table) for entry in request.entries]
             size = sum(len(layout) + body.size + OVERHEAD for layout, body in encoded)
-            waiting = _Append(request, encoded, size)
+            waiting = Append(request, encoded, size)
             with self._ready:
                 self._admit(size)
-                self._push(waiting)
+                self._groups.push(waiting)
         except BaseException:
             self._release(request, None)
             raise
@@ -353,10 +311,9 @@ class Journal:
     def close(self) -> None:
         """Commit what is queued, then let go of the folder."""
         with self._ready:
-            if self._closed:
+            if self._groups.closed:
                 return
-            self._closed = True
-            self._ready.notify()
+            self._groups.close()
         self._writer.join()
         self._finish_segment()
         with contextlib.suppress(Exception):  # They are in the segments that stay.
@@ -395,30 +352,25 @@ class Journal:
         for key in request.answers:
             self._answers.release((request.project, request.model, key), error)
 
-    def _push(self, item: _Append | _Task) -> None:
-        self._queue.append(item)
-        self._queued_bytes += item.size
-        self._ready.notify()
-
     def _do(self, work: Callable[[], None]) -> None:
-        task = _Task(work)
+        task = Task(work)
         with self._ready:
             self._refuse_closed()
-            self._push(task)
+            self._groups.push(task)
         task.future.result()
 
     def _refuse_closed(self) -> None:
-        if self._closed:
+        if self._groups.closed:
             raise Conflict(f"journal {self.folder.name} is closed", code="journal_closed")
 
     def _admit(self, size: int) -> None:
         self._refuse_closed()
-        if self._queued_bytes and self._queued_bytes + size > self.max_queued_bytes:
+        if self._groups.bytes and self._groups.bytes + size > self.max_queued_bytes:
             raise Overloaded(
-                f"{self._queued_bytes >> 20} MiB of requests wait for their commit; send again",
+                f"{self._groups.bytes >> 20} MiB of requests wait for their commit; send again",
                 retry_after=1.0,
             )
-        waiting = self._waiting.bytes + self._queued_bytes
+        waiting = self._waiting.bytes + self._groups.bytes
         if waiting and waiting + size > self.max_backlog_bytes:
             raise Overloaded(
                 f"{waiting >> 20} MiB of acknowledged records wait for the lake; send again",
@@ -441,45 +393,27 @@ class Journal:
     # The writing thread
 
     def _run(self) -> None:
-        while group := self._collect():
+        while group := self._groups.next():
             for item in group:
-                if isinstance(item, _Task):
-                    _carry_out(item)
-            appends = [item for item in group if isinstance(item, _Append)]
+                if isinstance(item, Task):
+                    item.carry_out()
+            appends = [item for item in group if isinstance(item, Append)]
             if appends:
                 self._commit(appends)
 
-    def _collect(self) -> list[_Append | _Task]:
-        """Wait for the next group; an empty one means that the journal was closed."""
-        with self._ready:
-            while not self._queue and not self._closed:
-                self._ready.wait()
-            deadline = time.monotonic() + self._linger
-            while len(self._queue) < self._last_group and self._queued_bytes < self._group_bytes:
-                left = deadline - time.monotonic()
-                if self._closed or left <= 0:
-                    break
-                self._ready.wait(left)
-            group: list[_Append | _Task] = []
-            size = 0
-            while self._queue and (not group or size + self._queue[0].size <= self._group_bytes):
-                group.append(self._queue.popleft())
-                size += group[-1].size
-            self._last_group = sum(isinstance(item, _Append) for item in group)
-            return group
-
-    def _commit(self, group: Sequence[_Append]) -> None:
+    def _commit(self, group: Sequence[Append]) -> None:
         """Write a group of requests, then resolve their futures."""
         began = time.perf_counter()
         try:
             writer = self._segment()
             segment = writer.segment
-            buffers, held, layouts = self._framed(group, segment)
-            writer.write(buffers)
+            now = self._answers.now()
+            made = framed(group, segment, self.id, self._last_offset, now)
+            writer.write(made.buffers)
         except Exception as error:
             self._failed(group, error)
             return
-        segment.layouts = layouts
+        segment.layouts = made.layouts
         at = self._answers.now()
         answers = {
             (item.request.project, item.request.model, key): (at, answer)
@@ -488,12 +422,12 @@ class Journal:
         }
         with self._ready:
             segment.answers.update(answers)
-            for one in (one for ones in held for one in ones):
+            for one in (one for ones in made.held for one in ones):
                 self._waiting.add(one)
                 self._last_offset = one.offset
-            self._queued_bytes -= sum(item.size for item in group)
+            self._groups.bytes -= sum(item.size for item in group)
         self._answers.settle(answers)
-        for item, ones in zip(group, held, strict=True):
+        for item, ones in zip(group, made.held, strict=True):
             answer = next(iter(item.request.answers.values()), b"")
             _resolve(item.future, Receipt(ones[-1].offset if ones else 0, answer))
         self._used_at = time.monotonic()
@@ -501,46 +435,7 @@ class Journal:
             size = sum(item.size for item in group)
             self.on_commit(Commit(time.perf_counter() - began, len(group), size))
 
-    def _framed(
-        self, group: Sequence[_Append], segment: Segment
-    ) -> tuple[list[Any], list[list[Held]], dict[bytes, int]]:
-        """Return a group as buffers to write, the entries then held, and the layouts then known."""
-        buffers: list[Any] = []
-        held: list[list[Held]] = []
-        place, offset = segment.size, self._last_offset
-        layouts = dict(segment.layouts)
-        received_at, answered_at = time.time_ns() // 1000, self._answers.now()
-        for item in group:
-            request = item.request
-            for layout, _ in item.encoded:
-                if layout not in layouts:
-                    layouts[layout] = len(layouts)
-                    parts, written = frame(FrameKind.LAYOUT, {"layout": layouts[layout]}, [layout])
-                    buffers += parts
-                    place += written.end
-            about = {
-                "journal": self.id,
-                "project": request.project,
-                "model": request.model,
-                "offset": offset + 1,
-                "received_at": received_at,
-                "answered_at": answered_at,
-                "entries": [
-                    [entry.kind, entry.timestamp, layouts[layout], entry.table.num_rows]
-                    for entry, (layout, _) in zip(request.entries, item.encoded, strict=True)
-                ],
-                "answers": {key: answer.decode() for key, answer in request.answers.items()},
-            }
-            bodies = [body for _, body in item.encoded]
-            parts, written = frame(FrameKind.REQUEST, about, bodies)
-            names = [layout for layout, _ in item.encoded]
-            held.append(entries_of(written.moved(place), segment, names))
-            buffers += parts
-            place += written.end
-            offset += len(bodies)
-        return buffers, held, layouts
-
-    def _failed(self, group: Sequence[_Append], error: Exception) -> None:
+    def _failed(self, group: Sequence[Append], error: Exception) -> None:
         if self._writing is not None and self._writing.spoilt:
             self._finish_segment()
         if len(group) > 1:
@@ -551,7 +446,7 @@ class Journal:
         item = group[0]
         _log.error("journal %s: a commit failed: %s", self.folder.name, error)
         with self._ready:
-            self._queued_bytes -= item.size
+            self._groups.bytes -= item.size
         if isinstance(error, OSError):
             refusal = Overloaded(
                 f"the journal cannot be written: {error.strerror or error}; send again later",
@@ -615,15 +510,6 @@ class Journal:
         except (OSError, ValueError, pa.ArrowException) as error:
             set_aside(held.segment.path, held.damage(), error)
             return None
-
-
-def _carry_out(task: _Task) -> None:
-    try:
-        task.work()
-    except BaseException as error:
-        task.future.set_exception(error)
-    else:
-        task.future.set_result(None)
 
 
 def _resolve(future: Future[Receipt], receipt: Receipt) -> None:
