@@ -1,9 +1,10 @@
-"""All faults in full: `python -m tests.torture`, or `make torture`. About half an hour."""
+"""All faults in full: `python -m tests.torture`, or `make torture`. About an hour."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tests.torture import disks, kills, neighbours
+from tests.torture import disks, kills, neighbours, several
 from tests.torture.world import Outcome
 
 #: What is tried, by name: takes a folder of its own and how often, and how often that is in full.
@@ -39,6 +40,9 @@ FAULTS: dict[str, Fault] = {
     "clock-jumps": (lambda f, n: neighbours.jumping_clock(f / "data", n), 10),
     "catalog-away": (lambda f, n: neighbours.catalog_away(f / "data", n), 60),
     "store-fails": (lambda f, n: neighbours.failing_store(f / "data", n), 60),
+    "holder-killed": (lambda f, n: several.lease_holders(f, n, signal.SIGKILL), 10),
+    "holder-stands-still": (lambda f, n: several.lease_holders(f, n, signal.SIGSTOP), 5),
+    "client-alone": (lambda f, n: several.client_without_server(f, n), 600),
 }
 
 
