@@ -31,6 +31,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     insert,
+    null,
 )
 
 from tidegauge.catalog.copying import known_revisions
@@ -110,7 +111,8 @@ def _row(table: Table, at: int) -> dict[str, Any]:
     row = {}
     for column in table.columns:
         told = VALUES.get(f"{table.name}.{column.name}")
-        row[column.name] = told(at) if told is not None else _any(column, at)
+        value = told(at) if told is not None else _any(column, at)
+        row[column.name] = null() if value is None else value  # None would be JSON's own null.
     return row
 
 

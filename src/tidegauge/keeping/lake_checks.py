@@ -26,6 +26,7 @@ UNUSED_AFTER = timedelta(days=1)
 #: A clock may be ahead by so much.
 SKEW = timedelta(minutes=5)
 _THREADS = 8
+_TRIES = 5
 _MEMORY = "512MB"
 
 
@@ -115,13 +116,17 @@ def _look_at_files(
     *,
     quick: bool,
 ) -> None:
-    if any(path not in there for path in state.files):
+    for _ in range(_TRIES):
+        if all(path in there for path in state.files):
+            break
         # Replaced and deleted since the table was opened, perhaps.
         fresh = _opened(lake, state.folder, found)
         if fresh is None:
             return
-        state.table, state.files = fresh.table, fresh.files
+        known, state.table, state.files = state.files, fresh.table, fresh.files
         there |= {file.path: file for file in lake.below(state.folder.path)}
+        if known == state.files:
+            break
     readable = []
     for path, (size, rows) in state.files.items():
         name = path.removeprefix(f"{state.folder.path}/")
