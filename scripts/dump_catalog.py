@@ -102,8 +102,8 @@ def fill(connection: Connection) -> None:
     for table in metadata.sorted_tables:
         if table.name != "alembic_version":
             connection.execute(table.delete())
-            rows = [_row(table, at) for at in range(2)]
-            connection.execute(insert(table), rows)
+            for at in range(2):
+                connection.execute(insert(table).values(_row(table, at)))
             _count_on(connection, table)
 
 

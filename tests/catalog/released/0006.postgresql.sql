@@ -259,7 +259,7 @@ INSERT INTO public.counters VALUES ('others', 2);
 INSERT INTO public.erasure_parts VALUES ('id 0', 'server 0', '2026-01-05 10:00:00+00', 1, '{"row":0}');
 INSERT INTO public.erasure_parts VALUES ('id 1', 'server 1', '2026-01-06 10:00:00+00', 2, '{"row":1}');
 INSERT INTO public.erasures VALUES ('id 0', 1, 'open', 1, '2026-01-05 12:00:00+00', 'requested_by 0', 1, 'digest 0', '["p1","p2"]', '{}', '2026-01-05 07:00:00+00');
-INSERT INTO public.erasures VALUES ('id 1', 2, 'done', 2, '2026-01-06 12:00:00+00', 'requested_by 1', 2, 'digest 1', 'null', '{"rows":{"records":2}}', '2026-01-06 07:00:00+00');
+INSERT INTO public.erasures VALUES ('id 1', 2, 'done', 2, '2026-01-06 12:00:00+00', 'requested_by 1', 2, 'digest 1', NULL, '{"rows":{"records":2}}', '2026-01-06 07:00:00+00');
 INSERT INTO public.incident_alarms VALUES (1, 1, 1, 'version 0', 'psi', 'age', '', '2026-01-05 12:00:00+00', '2026-01-05 10:00:00+00', 0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 1, 0.25, 0.25, 'reason 0');
 INSERT INTO public.incident_alarms VALUES (2, 2, 1, 'version 1', 'psi', 'carrier', '{"carrier": "UA"}', '2026-01-06 12:00:00+00', '2026-01-06 10:00:00+00', NULL, NULL, NULL, NULL, NULL, NULL, 2, NULL, NULL, NULL);
 INSERT INTO public.incidents VALUES (1, 1, 'version 0', 'drift', 'warning', 'open', '2026-01-05 09:00:00+00', '2026-01-05 12:00:00+00', '2026-01-05 11:00:00+00', 'title 0', 'summary 0', '{"row":0}', 'acknowledged_by 0', '2026-01-05 15:00:00+00', 'resolved_by 0', '2026-01-05 11:00:00+00');

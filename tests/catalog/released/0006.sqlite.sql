@@ -65,7 +65,7 @@ CREATE TABLE erasures (
 	CONSTRAINT fk_erasures_model_id_models FOREIGN KEY(model_id) REFERENCES models (id) ON DELETE CASCADE
 );
 INSERT INTO "erasures" VALUES('id 0',1,'open',1,'2026-01-05 12:00:00.000000','requested_by 0',1,'digest 0','["p1","p2"]','{}','2026-01-05 07:00:00.000000');
-INSERT INTO "erasures" VALUES('id 1',2,'done',2,'2026-01-06 12:00:00.000000','requested_by 1',2,'digest 1','null','{"rows":{"records":2}}','2026-01-06 07:00:00.000000');
+INSERT INTO "erasures" VALUES('id 1',2,'done',2,'2026-01-06 12:00:00.000000','requested_by 1',2,'digest 1',NULL,'{"rows":{"records":2}}','2026-01-06 07:00:00.000000');
 CREATE TABLE incident_alarms (
 	id INTEGER NOT NULL, 
 	incident_id INTEGER NOT NULL, 
