@@ -192,7 +192,7 @@ def _watched(world: World) -> None:
 
 
 def _is_erased(world: World, path: str, number: str) -> bool:
-    return str(world.get(f"{path}/{number}")["state"]) != "open"
+    return str(world.get(f"{path}/{number}")["state"]) == "done"
 
 
 def _ended(code: int) -> str:

@@ -79,6 +79,8 @@ class Sender:
         self._connection: http.client.HTTPConnection | None = None
         self._address: str | None = None
         self._sent = 0
+        #: What it was told that no sender may be told.
+        self.failed: str | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> Sender:
@@ -90,25 +92,32 @@ class Sender:
         self._stop.set()
         self._thread.join(patience)
         assert not self._thread.is_alive(), f"{self._name}: its last batch was never acknowledged"
+        assert self.failed is None, self.failed
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            rows = self._batch()
-            body, kind = self._packed(rows)
-            answer = self._until_acknowledged(f"{self._path}/predictions", body, kind)
-            ids = [row["prediction_id"] for row in rows]
+        try:
+            while not self._stop.is_set():
+                self._send_one()
+        finally:
+            self._hang_up()
+
+    def _send_one(self) -> None:
+        rows = self._batch()
+        body, kind = self._packed(rows)
+        answer = self._until_acknowledged(f"{self._path}/predictions", body, kind)
+        ids = [row["prediction_id"] for row in rows]
+        with self._account.guard:
+            self._account.batches += 1
+            self._account.acknowledged.update(ids)
+            if answer["accepted"] != len(rows):
+                self._account.differing.append(f"{len(rows)} were sent, and told: {answer}")
+        if self._labels and self._random.random() < 0.5:
+            labels = [{"prediction_id": i, "label": hash(i) % 2 == 0} for i in ids[::2]]
+            body = json.dumps(labels).encode()
+            self._until_acknowledged(f"{self._path}/labels", body, "application/json")
             with self._account.guard:
-                self._account.batches += 1
-                self._account.acknowledged.update(ids)
-                if answer["accepted"] != len(rows):
-                    self._account.differing.append(f"{len(rows)} were sent, and told: {answer}")
-            if self._labels and self._random.random() < 0.5:
-                labels = [{"prediction_id": i, "label": hash(i) % 2 == 0} for i in ids[::2]]
-                body = json.dumps(labels).encode()
-                self._until_acknowledged(f"{self._path}/labels", body, "application/json")
-                with self._account.guard:
-                    self._account.labelled.update(ids[::2])
-            self._stop.wait(self._pause)
+                self._account.labelled.update(ids[::2])
+        self._stop.wait(self._pause)
 
     def _batch(self) -> list[dict[str, Any]]:
         rows = []
@@ -170,7 +179,9 @@ class Sender:
                 return answer
             with self._account.guard:
                 self._account.refused.append(f"{status} {answer[:300].decode()}")
-            assert status in (429, 500, 503), f"{status} {answer!r}"
+            if status not in (429, 500, 503):
+                self.failed = f"{status} {answer!r}"
+                raise SystemExit
             time.sleep(0.1)
 
     def _call(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
