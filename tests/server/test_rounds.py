@@ -1,4 +1,4 @@
-"""The scheduler's rounds, moved by hand: what news ask for is done once, under one term."""
+"""The scheduler's rounds, by hand, on both databases: what news ask for is done once."""
 
 from __future__ import annotations
 
@@ -43,8 +43,10 @@ SCHEMA = Schema(
 class Desk:
     """A runtime whose scheduler is moved by hand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.runtime = Runtime(Settings(data=folder, restate_interval=timedelta(seconds=1)))
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        self.runtime = Runtime(
+            Settings(data=folder, database_url=url, restate_interval=timedelta(seconds=1))
+        )
         self.scheduler: Any = self.runtime.scheduler
         self.offsets = itertools.count(1)
 
@@ -123,9 +125,10 @@ class Desk:
         return self.runtime.lag(model)
 
 
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    made = Desk(tmp_path)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def desk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Desk]:
+    on_sqlite = request.param == "sqlite"
+    made = Desk(tmp_path, None if on_sqlite else request.getfixturevalue("postgres").database())
     yield made
     made.runtime.stop()
 
