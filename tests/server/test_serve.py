@@ -22,7 +22,9 @@ def test_the_start_line_names_the_real_port_and_a_signal_ends_it_cleanly(
     path = f"{server.address}/v1/projects/default/models/m/predictions"
     assert httpx.post(path, json=records(5)).status_code == 202
     code, out, err = server.stop(signal.SIGTERM)
-    assert (code, err) == (0, "")
+    # On a busy machine it may say, rightly, that its event loop ran late.
+    said = [line for line in err.splitlines() if "event_loop" not in line]
+    assert (code, said) == (0, [])
     assert out.splitlines()[-1] == "Tidegauge has stopped."
     again = start_process()
     with httpx.Client(base_url=again.address) as http:
