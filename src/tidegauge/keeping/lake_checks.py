@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,9 @@ UNUSED_AFTER = timedelta(days=1)
 SKEW = timedelta(minutes=5)
 _THREADS = 8
 _TRIES = 5
+#: Tables that are filled through journals.
+_JOURNALLED = ("records", "labels", "quarantine")
+_GROUP_ROWS = 2_000_000
 _MEMORY = "512MB"
 
 
@@ -256,10 +259,10 @@ def _look_at_clock(state: TableState, now: datetime, found: Examination) -> None
 
 def _look_for_doubles(lake: LakeFiles, state: TableState, found: Examination) -> None:
     """Find rows that came through one journal at one place and are there twice."""
-    if not {BATCH, ROW} <= set(state.columns.names):
+    if state.folder.kind not in _JOURNALLED:
         return
     by_day: dict[str, list[str]] = defaultdict(list)
-    for path in state.files:
+    for path in sorted(state.files):
         by_day[path.rsplit("/", 2)[1]].append(path)
     scratch = tempfile.mkdtemp(prefix="tidegauge-")
     doubles, days = 0, []
@@ -267,11 +270,12 @@ def _look_for_doubles(lake: LakeFiles, state: TableState, found: Examination) ->
         with duckdb.connect() as database:
             database.execute(f"SET memory_limit = '{_MEMORY}'")
             database.execute("SET temp_directory = ?", [scratch])
-            for day, files in sorted(by_day.items()):
-                count = _doubles(database, lake, files)
-                if count:
+            # An entry's rows have the same dates whenever they are written.
+            for group in _groups(state, by_day):
+                paths = [path for day in group for path in by_day[day]]
+                if count := _doubles(database, lake, paths):
                     doubles += count
-                    days.append(day)
+                    days += [day for day in group if _doubles(database, lake, by_day[day])]
     except (duckdb.IOException, OSError):
         found.unchecked.append(f"doubled rows of {state.folder}: files went while it was read")
         return
@@ -294,11 +298,28 @@ def _look_for_doubles(lake: LakeFiles, state: TableState, found: Examination) ->
         )
 
 
+def _groups(state: TableState, by_day: dict[str, list[str]]) -> Iterator[list[str]]:
+    """Put dates together, as many as are looked at in one go."""
+    group: list[str] = []
+    rows = 0
+    for day, paths in by_day.items():
+        group.append(day)
+        rows += sum(state.files[path][1] or 0 for path in paths)
+        if rows >= _GROUP_ROWS:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
+
+
 def _doubles(database: duckdb.DuckDBPyConnection, lake: LakeFiles, paths: list[str]) -> int:
     """Count the rows of some files that are there before; of each file three columns are read."""
     parts = []
     for path in paths:
-        with lake.open(path) as source, pq.ParquetFile(source) as file:
+        with (
+            lake.open(path) as source,
+            pq.ParquetFile(source, read_dictionary=[JOURNAL]) as file,
+        ):
             names = [name for name in (JOURNAL, BATCH, ROW) if name in file.schema_arrow.names]
             if BATCH in names and ROW in names:
                 parts.append(file.read(columns=names))
