@@ -364,6 +364,14 @@ def test_bad_places_are_refused_with_what_to_do(data: Path, tmp_path: Path) -> N
     for installation, shelf, kind, said in cases:
         with pytest.raises(kind, match=said):
             take_backup(installation, shelf)
+    take_backup(place(data), tmp_path / "held")
+    with Shelf(tmp_path / "held").held():
+        for work in (
+            lambda: take_backup(place(data), tmp_path / "held"),
+            lambda: restore(tmp_path / "held", place(tmp_path / "new")),
+        ):
+            with pytest.raises(Conflict, match="is under way; wait for its end"):
+                work()
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotFound, match="no folder with back-ups"):
         restore(tmp_path / "empty", place(tmp_path / "new"))

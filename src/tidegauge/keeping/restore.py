@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ from tidegauge.keeping.installation import UNFINISHED, Installation, refuse_unfi
 from tidegauge.keeping.journals import merge_journals
 from tidegauge.keeping.lakefiles import LakeFiles
 from tidegauge.keeping.latecomers import news_since
-from tidegauge.keeping.shelf import Backup, KeptFile, damaged_files, find_backup
+from tidegauge.keeping.shelf import Backup, KeptFile, Shelf, damaged_files, find_backup
 
 _THREADS = 4
 #: Clocks of several servers may differ by so much.
@@ -90,12 +90,16 @@ def restore(
     BadInput
         If the back-up is damaged.
     Conflict
-        If something is there already.
+        If something is there already, or a back-up to the same folder runs.
     """
     say = on_step or (lambda _: None)
     backup = find_backup(source)
     data = installation.folders[0]
-    with closing(LakeFiles(installation.lake, installation.lake_options)) as lake:
+    with ExitStack() as stack:
+        with suppress(OSError):  # A disk that is only read: nobody takes the back-up away there.
+            stack.enter_context(Shelf(backup.shelf).held())
+        lake = LakeFiles(installation.lake, installation.lake_options)
+        stack.enter_context(closing(lake))
         _require_nothing(data, lake, installation, backup)
         later = later_erasures(backup, erasures) if backup.manifest.has_lake else None
         say("checksums")

@@ -27,7 +27,7 @@ from typing import Any
 
 import orjson
 
-from tidegauge.errors import BadInput, NotFound
+from tidegauge.errors import BadInput, Conflict, NotFound
 from tidegauge.lake.filelock import FileLock
 from tidegauge.lake.segments import sync_folder
 
@@ -179,9 +179,24 @@ class Shelf:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep others from adding and removing meanwhile."""
+        """Keep others from adding and removing meanwhile.
+
+        Raises
+        ------
+        Conflict
+            If others do that now.
+        OSError
+            If nothing may be written here.
+        """
         lock = FileLock(self.folder / "lock", "these back-ups")
-        lock.acquire()
+        try:
+            lock.acquire()
+        except Conflict:
+            raise Conflict(
+                f"another back-up to {self.folder}, or a restore from it, is under way; wait for "
+                "its end, then try again",
+                code="backup_runs",
+            ) from None
         try:
             yield
         finally:
