@@ -27,7 +27,6 @@ from tidegauge.lake.answers import Released
 from tidegauge.lake.entries import Entry, EntryKind, JournalRequest, Receipt, decode, encode
 from tidegauge.lake.frames import Frame, FrameKind
 from tidegauge.lake.journal import Journal
-from tidegauge.lake.waiting import OVERHEAD
 
 
 @pytest.fixture
@@ -98,7 +97,7 @@ def test_pending_reads_at_most_the_bytes_it_is_told_and_one_entry_at_least(
 ) -> None:
     for i in range(10):
         journal.append(request(entry(f"a{i}"))).result()
-    size = journal.backlog_bytes // 10 - OVERHEAD
+    size = journal.backlog_bytes // 10
     assert len(journal.pending(3 * size)) == 3
     assert len(journal.pending(1)) == 1
 
@@ -450,3 +449,32 @@ def test_what_was_acknowledged_before_kill_9_is_there_once(path: Path) -> None:
         assert len(stored) == len(set(stored))
         assert set(acknowledged) | {name + "b" for name in acknowledged} <= set(stored)
         assert all(journal.answer_for("p", "m", name) == b"" for name in acknowledged)
+
+
+def test_a_backlog_of_many_small_entries_is_read_with_few_views_of_files(journal: Journal) -> None:
+    """A process may have 65,530 views; past them nothing could be read, now or after a restart."""
+    futures = [journal.append(request(entry(str(i)))) for i in range(500)]
+    assert [future.result(10).offset for future in futures] == list(range(1, 501))
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("only Linux tells a process's views of files")
+    before = maps.read_text().count(str(journal.folder))
+    pending = journal.pending(1 << 30)
+    assert len(pending) == 500
+    assert maps.read_text().count(str(journal.folder)) - before == 1
+
+
+def test_a_segment_that_cannot_be_opened_for_a_moment_loses_nothing(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.append(request(entry("a"))).result()
+
+    def refuse(path: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pa, "memory_map", refuse)
+        with pytest.raises(OSError, match="Too many open files"):
+            journal.pending()
+    assert stored_ids(journal) == ["a"]
+    assert journal.damaged == 0

@@ -183,17 +183,18 @@ def _requests(data: Path) -> tuple[Path, list[tuple[Frame, set[str]]]]:
     path = read_segments(data / "journal")[-1]
     found = [one for one in frames_of(path) if isinstance(one, Frame)]
     segment = Segment.at(path.parent, int(path.stem), "")
+    whole = segment.whole()
     layouts: dict[int, bytes] = {}
     requests = []
     for one in found:
         if one.kind is FrameKind.LAYOUT:
             part = one.parts[0]
-            layouts[one.about["layout"]] = segment.read(part.start, part.length).to_pybytes()
+            layouts[one.about["layout"]] = whole.slice(part.start, part.length).to_pybytes()
         elif one.kind is FrameKind.REQUEST:
             ids: set[str] = set()
             names = [layouts[number] for _, _, number, _ in one.about["entries"]]
             for held in entries_of(one, segment, names):
-                ids.update(held.read().batch["prediction_id"].to_pylist())
+                ids.update(held.read(whole).batch["prediction_id"].to_pylist())
             requests.append((one, ids))
     return path, requests
 

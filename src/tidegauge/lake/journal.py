@@ -215,18 +215,24 @@ class Journal:
     ) -> list[PendingEntry]:
         """Return the oldest entries not yet written to the lake, by table and in order.
 
-        As many as fit, and one at least. One that cannot be read any more is set aside.
+        As many as fit, and one at least. One that is damaged is set aside.
 
         Parameters
         ----------
         max_bytes : int
-            Bound of what is returned; entries are views of the files, not copies.
+            Bound of what entries count for; they are views of the files, not copies.
         exclude : collection of (project, model, kind)
             Tables that are left out for now, because they cannot be written.
+
+        Raises
+        ------
+        OSError
+            When a segment cannot be read at the moment; nothing of it is given up.
         """
         with self._ready:
             chosen = self._waiting.oldest(max_bytes, exclude)
-        read = [(held, self._read(held)) for held in chosen]
+        segments: dict[int, pa.Buffer | FileNotFoundError] = {}
+        read = [(held, self._read(held, segments)) for held in chosen]
         lost = [held for held, entry in read if entry is None]
         if lost:
             with self._ready:
@@ -503,11 +509,29 @@ class Journal:
                     raise
                 segment.path.unlink(missing_ok=True)
 
-    def _read(self, held: Held) -> PendingEntry | None:
-        """Return an entry as it stands in its segment; None if it was damaged there."""
+    def _read(
+        self, held: Held, segments: dict[int, pa.Buffer | FileNotFoundError]
+    ) -> PendingEntry | None:
+        """Return an entry as it stands in its segment; None if it was damaged there.
+
+        Parameters
+        ----------
+        held : Held
+        segments : dict of int to pyarrow.Buffer
+            What was opened already, by number.
+        """
+        number = held.segment.sequence
+        if number not in segments:
+            try:
+                segments[number] = held.segment.whole()
+            except FileNotFoundError as error:
+                segments[number] = error
+        whole = segments[number]
         try:
-            return held.read()
-        except (OSError, ValueError, pa.ArrowException) as error:
+            if isinstance(whole, FileNotFoundError):
+                raise whole
+            return held.read(whole)
+        except (FileNotFoundError, ValueError, pa.ArrowException) as error:
             set_aside(held.segment.path, held.damage(), error)
             return None
 

@@ -78,12 +78,13 @@ def _take(found: Recovered, path: Path, frames: list[Frame]) -> None:
     sequence = int(path.name.removesuffix(SUFFIX))
     journal = next(one.about["journal"] for one in frames if "journal" in one.about)
     segment = Segment(path, sequence, journal, size=path.stat().st_size)
+    whole = segment.whole()
     layouts: dict[int, bytes] = {}
     now, clock = time.time() * 1e6, time.monotonic()
     for one in frames:
         if one.kind is FrameKind.LAYOUT:
             part = one.parts[0]
-            layouts[one.about["layout"]] = segment.read(part.start, part.length).to_pybytes()
+            layouts[one.about["layout"]] = whole.slice(part.start, part.length).to_pybytes()
         elif one.kind is FrameKind.REQUEST:
             about = one.about
             names = [layouts.get(number) for _, _, number, _ in about["entries"]]

@@ -54,11 +54,14 @@ class Segment:
         """Return the segment of this number, which need not be there yet."""
         return cls(folder / f"{sequence:012d}{SUFFIX}", sequence, journal)
 
-    def read(self, start: int, length: int) -> pa.Buffer:
-        """Return bytes of it without copying them."""
+    def whole(self) -> pa.Buffer:
+        """Return all of it without copying it.
+
+        Whoever reads much from it does so from one of these: a process may have some ten thousand
+        views of files, and each of these is one.
+        """
         with pa.memory_map(str(self.path)) as source:
-            source.seek(start)
-            return source.read_buffer(length)
+            return source.read_buffer()
 
 
 class SegmentWriter:

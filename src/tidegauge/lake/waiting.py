@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
 from tidegauge.lake.entries import EntryKind, PendingEntry, decode
 from tidegauge.lake.frames import Damage, Frame, Part
 from tidegauge.lake.segments import Segment
@@ -56,15 +58,23 @@ class Held:
         """Bytes that it counts for."""
         return self.part.length + OVERHEAD
 
-    def read(self) -> PendingEntry:
+    def read(self, segment: pa.Buffer) -> PendingEntry:
         """Return the entry as it stands in its segment.
+
+        Parameters
+        ----------
+        segment : pyarrow.Buffer
+            The whole of it.
 
         Raises
         ------
-        OSError, ValueError, pyarrow.ArrowException
+        ValueError, pyarrow.ArrowException
             If what stands there is not what was written.
         """
-        body = self.segment.read(self.part.start, self.part.length)
+        start, length = self.part.start, self.part.length
+        if start + length > segment.size:
+            raise ValueError("the file was cut off")
+        body = segment.slice(start, length)
         if not self.part.is_whole(body):
             raise ValueError("its bytes are not what was written")
         batch = decode(self.layout, body)
@@ -158,9 +168,9 @@ class WaitingEntries:
         taken = 0
         for queue in sorted(queues, key=lambda queue: queue[0].since):
             for held in queue:
-                if chosen and taken + held.part.length > max_bytes:
+                if chosen and taken + held.size > max_bytes:
                     return chosen
-                taken += held.part.length
+                taken += held.size
                 chosen.append(held)
         return chosen
 
