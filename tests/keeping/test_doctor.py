@@ -129,6 +129,19 @@ def footer_flipped(data: Path) -> None:
     flip(path, path.stat().st_size - 2)
 
 
+def page_overwritten(data: Path) -> None:
+    path = files(data, "records")[0]
+    group = pq.read_metadata(path).row_group(0)
+    column = next(
+        group.column(at)
+        for at in range(group.num_columns)
+        if group.column(at).path_in_schema == "_row"
+    )
+    with path.open("rb+") as file:
+        file.seek(column.data_page_offset)
+        file.write(b"\xff" * 16)
+
+
 def rows_miscounted(data: Path) -> None:
     (log,) = [
         path
@@ -244,6 +257,7 @@ BROKEN: list[tuple[Callable[[Path], None], dict[str, int], str]] = [
     (file_removed, {"file_missing": 1}, "is not there"),
     (file_cut_off, {"file_size": 1}, "the table's log says"),
     (footer_flipped, {"file_unreadable": 1}, "magic bytes"),
+    (page_overwritten, {"file_unreadable": 1}, "cannot be read (200 rows)"),
     (rows_miscounted, {"row_count": 1}, "rows, and the table's log says"),
     (files_left_by_a_crash, {"unused_files": 1}, "2 files"),
     (rows_doubled, {"doubled_rows": 1}, "20 rows are there more than once"),

@@ -266,6 +266,7 @@ def _look_for_doubles(lake: LakeFiles, state: TableState, found: Examination) ->
         by_day[path.rsplit("/", 2)[1]].append(path)
     scratch = tempfile.mkdtemp(prefix="tidegauge-")
     doubles, days = 0, []
+    broken: dict[str, str] = {}
     try:
         with duckdb.connect() as database:
             database.execute(f"SET memory_limit = '{_MEMORY}'")
@@ -273,10 +274,10 @@ def _look_for_doubles(lake: LakeFiles, state: TableState, found: Examination) ->
             # An entry's rows have the same dates whenever they are written.
             for group in _groups(state, by_day):
                 paths = [path for day in group for path in by_day[day]]
-                if count := _doubles(database, lake, paths):
+                if count := _doubles(database, lake, paths, broken):
                     doubles += count
-                    days += [day for day in group if _doubles(database, lake, by_day[day])]
-    except (duckdb.IOException, OSError):
+                    days += [day for day in group if _doubles(database, lake, by_day[day], broken)]
+    except FileNotFoundError:
         found.unchecked.append(f"doubled rows of {state.folder}: files went while it was read")
         return
     except duckdb.Error as error:
@@ -285,6 +286,15 @@ def _look_for_doubles(lake: LakeFiles, state: TableState, found: Examination) ->
         return
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    for path, reason in broken.items():
+        found.add(
+            "file_unreadable",
+            Severity.ERROR,
+            str(state.folder),
+            f"{path.removeprefix(f'{state.folder.path}/')} cannot be read"
+            f"{_rows(state.files[path][1])}: {reason}",
+            "put the file back from a back-up (under files/lake there)",
+        )
     if doubles:
         more = f" and {len(days) - 1} other days" if len(days) > 1 else ""
         found.add(
@@ -312,17 +322,21 @@ def _groups(state: TableState, by_day: dict[str, list[str]]) -> Iterator[list[st
         yield group
 
 
-def _doubles(database: duckdb.DuckDBPyConnection, lake: LakeFiles, paths: list[str]) -> int:
-    """Count the rows of some files that are there before; of each file three columns are read."""
+def _doubles(
+    database: duckdb.DuckDBPyConnection, lake: LakeFiles, paths: list[str], broken: dict[str, str]
+) -> int:
+    """Count the rows of some files that are there before; of each file three columns are read.
+
+    Files whose rows cannot be read are put among the broken ones.
+    """
     parts = []
     for path in paths:
-        with (
-            lake.open(path) as source,
-            pq.ParquetFile(source, read_dictionary=[JOURNAL]) as file,
-        ):
-            names = [name for name in (JOURNAL, BATCH, ROW) if name in file.schema_arrow.names]
-            if BATCH in names and ROW in names:
-                parts.append(file.read(columns=names))
+        try:
+            parts += _places(lake, path)
+        except FileNotFoundError:
+            raise
+        except (OSError, pa.ArrowException) as error:
+            broken[path] = (str(error).strip().splitlines() or [repr(error)])[0]
     if not parts:
         return 0
     rows = pa.concat_tables(parts, promote_options="default")
@@ -334,3 +348,15 @@ def _doubles(database: duckdb.DuckDBPyConnection, lake: LakeFiles, paths: list[s
     ).fetchall()
     database.unregister("part")
     return int(found[0][0])
+
+
+def _places(lake: LakeFiles, path: str) -> list[pa.Table]:
+    """Read where a file's rows came from; nothing where that is not told."""
+    with lake.open(path) as source:
+        footer = pq.read_metadata(source)
+        names = [name for name in (JOURNAL, BATCH, ROW) if name in footer.schema.names]
+        if BATCH not in names or ROW not in names:
+            return []
+        coded = [name for name in names if name == JOURNAL]
+        file = pq.ParquetFile(source, metadata=footer, read_dictionary=coded)
+        return [file.read(columns=names)]
