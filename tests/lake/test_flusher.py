@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -244,6 +245,66 @@ def test_what_could_not_be_handed_on_stays_in_the_journal_and_is_told_again(
     assert (told.records, told.first_offset, told.last_offset) == (2, 1, 2)
     assert (ids(lake), journal.depth(), len(heard)) == (["a", "b"], 0, 3)
     assert flusher.flush_now() == []
+
+
+def test_a_flush_ends_though_more_comes_all_the_while(
+    journal: Journal, lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed is tried again by the next flush only, so each has to end."""
+    appended = lake.append
+    writes: list[int] = []
+
+    def append(*place: Any, **options: Any) -> int:
+        writes.append(len(writes))
+        if len(writes) < 30:
+            post(journal, rows.records([f"later{len(writes)}"]))
+        return appended(*place, **options)
+
+    monkeypatch.setattr(lake, "append", append)
+    post(journal, rows.records(["a"]))
+    Flusher(journal, lake).flush_now()
+    assert ids(lake) == ["a"]
+    assert (len(writes), journal.depth()) == (1, 1)
+
+
+def test_news_are_told_once_though_a_segment_cannot_be_deleted(
+    journal: Journal, lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    news: list[Flushed] = []
+    flusher = Flusher(journal, lake, on_flush=news.extend)
+    with monkeypatch.context() as patched:
+        full = sqlite3.OperationalError("database or disk is full")
+        patched.setattr(journal._answers, "keep", lambda answers: (_ for _ in ()).throw(full))
+        for name in "abc":
+            post(journal, rows.records([name]))
+            journal.roll()
+            flusher.flush_now()
+        assert journal.oldest_segment() == 1
+    assert [one.records for one in news] == [1, 1, 1]
+    assert (ids(lake), journal.depth()) == (["a", "b", "c"], 0)
+    flusher.flush_now()
+    assert journal.oldest_segment() == 4
+
+
+class Changing(dict[Any, Any]):
+    """Changes its size while it is gone through, as a flush in another thread may have it do."""
+
+    def items(self) -> Any:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+def test_the_thread_outlives_a_flush_in_another_one(
+    journal: Journal, lake: Lake, rows: Rows
+) -> None:
+    flusher = Flusher(journal, lake, interval=0.01)
+    flusher._failing = Changing()
+    flusher.start()
+    post(journal, rows.records(["a"]))
+    until = time.monotonic() + 10
+    while journal.depth() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert journal.depth() == 0
+    flusher.stop()
 
 
 def test_the_thread_flushes_by_itself_and_once_more_at_the_end(

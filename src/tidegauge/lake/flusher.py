@@ -112,7 +112,8 @@ class Flusher:
         Called after each flush with a list of :class:`Flushed`, one per model and journal, from the
         flusher's thread. If it raises it is called again, with the same and what came since.
     max_bytes : int
-        At most this much is read from the journal at once; a flush goes on until nothing is left.
+        At most this much is read from the journal at once; a flush goes on until all that was there
+        when it began is written.
     workers : int
         Tables written at the same time.
 
@@ -178,15 +179,14 @@ class Flusher:
         return {target: failure.count for target, failure in self._failing.copy().items()}
 
     def flush_now(self) -> list[Flushed]:
-        """Move all entries into the lake and return what came, one item per model."""
+        """Move all entries that are durable now into the lake; return what came, by model."""
         return self._flush(frozenset())
 
     def _run(self) -> None:
         while not self._stop.wait(self.interval):
-            now = time.monotonic()
-            paused = {t for t, failure in self._failing.items() if failure.retry_at > now}
             try:
-                self._flush(frozenset(paused))
+                now, failing = time.monotonic(), self._failing.copy()
+                self._flush(frozenset(t for t, failed in failing.items() if failed.retry_at > now))
             except Exception:
                 self.failures += 1
                 _log.exception("flush failed; the journal keeps what it has")
@@ -194,9 +194,11 @@ class Flusher:
     def _flush(self, paused: frozenset[Target]) -> list[Flushed]:
         told: dict[tuple[str, str, str], Flushed] = {}
         skipped = set(paused)
+        # What comes meanwhile is left to the next flush, or this one might never end.
+        now = time.monotonic()
         with self._flushing, ThreadPoolExecutor(self._workers, "flush") as pool:
             _gather(told, self._hand_on())  # What could not be handed on before.
-            while entries := self.journal.pending(self._max_bytes, exclude=skipped):
+            while entries := self.journal.pending(self._max_bytes, exclude=skipped, before=now):
                 skipped |= self._write(entries, pool)
                 # At once, or a journal that is never empty would never be trimmed.
                 _gather(told, self._hand_on())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import threading
@@ -125,13 +126,16 @@ class Journal:
         """Go on with what earlier runs left."""
         self._waiting = WaitingEntries()
         self._segments = {segment.sequence: segment for segment in found.segments}
+        #: Those that are being deleted.
+        self._leaving: dict[int, Segment] = {}
+        self._held_up = False
         for held in found.entries:
             self._waiting.add(held)
         for segment in found.segments:
             self._answers.settle(segment.answers)
         self._last_offset = found.last_offset
         self._last_sequence = found.last_sequence
-        self._release_done()
+        self._let_go()
 
     @property
     def last_offset(self) -> int:
@@ -211,7 +215,11 @@ class Journal:
         return waiting.future
 
     def pending(
-        self, max_bytes: int = 64 << 20, *, exclude: Collection[Target] = ()
+        self,
+        max_bytes: int = 64 << 20,
+        *,
+        exclude: Collection[Target] = (),
+        before: float = math.inf,
     ) -> list[PendingEntry]:
         """Return the oldest entries not yet written to the lake, by table and in order.
 
@@ -223,6 +231,8 @@ class Journal:
             Bound of what entries count for; they are views of the files, not copies.
         exclude : collection of (project, model, kind)
             Tables that are left out for now, because they cannot be written.
+        before : float
+            On the monotonic clock; what became durable later is left out.
 
         Raises
         ------
@@ -230,7 +240,7 @@ class Journal:
             When a segment cannot be read at the moment; nothing of it is given up.
         """
         with self._ready:
-            chosen = self._waiting.oldest(max_bytes, exclude)
+            chosen = self._waiting.oldest(max_bytes, exclude, before)
         segments: dict[int, pa.Buffer | FileNotFoundError] = {}
         read = [(held, self._read(held, segments)) for held in chosen]
         lost = [held for held, entry in read if entry is None]
@@ -238,7 +248,8 @@ class Journal:
             with self._ready:
                 for held in lost:
                     self._waiting.drop(held)
-                self._release_done()
+        if lost or not chosen:
+            self._let_go()
         return [entry for _, entry in read if entry is not None]
 
     def written(self, upto: dict[tuple[Target, str], int]) -> None:
@@ -265,7 +276,7 @@ class Journal:
             self._refuse_closed()
             for (target, journal), offset in upto.items():
                 self._waiting.trim(target, journal, offset)
-        self._release_done()
+        self._let_go()
 
     def roll(self) -> int:
         """Have what comes next written to a new segment, so that the old ones can go.
@@ -282,7 +293,7 @@ class Journal:
             following.append(self._last_sequence + 1)
 
         self._do(finish)
-        self._release_done()
+        self._let_go()
         return following[0]
 
     def redact(self, project: str, model: str) -> int:
@@ -292,7 +303,7 @@ class Journal:
     def oldest_segment(self) -> int:
         """Return the number of the oldest segment that is still there, or of the next one."""
         with self._ready:
-            return min(self._segments, default=self._last_sequence + 1)
+            return min([*self._segments, *self._leaving], default=self._last_sequence + 1)
 
     def check(self) -> None:
         """Have the writing thread make sure that the folder can be written.
@@ -322,8 +333,7 @@ class Journal:
             self._groups.close()
         self._writer.join()
         self._finish_segment()
-        with contextlib.suppress(Exception):  # They are in the segments that stay.
-            self._release_done()
+        self._let_go()
         self._answers.close()
         self._lock.release()
 
@@ -486,28 +496,47 @@ class Journal:
 
     # What goes
 
+    def _let_go(self) -> None:
+        """Delete the segments of which nothing is needed any more; what cannot go now goes later.
+
+        Their answers have to be stored before; meanwhile they are in memory, and in the segments.
+        """
+        try:
+            self._release_done()
+        except Exception as error:
+            if not self._held_up:
+                _log.error("segments of the journal cannot be deleted for now: %s", error)
+            self._held_up = True
+        else:
+            self._held_up = False
+
     def _release_done(self) -> None:
-        """Delete the segments of which nothing is needed any more."""
         while True:
             with self._ready:
                 current = self._writing.segment if self._writing is not None else None
-                done = [
-                    segment
+                done = {
+                    segment.sequence: segment
                     for segment in self._segments.values()
                     if segment.waiting == 0 and segment is not current
-                ]
-                for segment in done:
-                    del self._segments[segment.sequence]
+                }
+                for sequence in done:
+                    del self._segments[sequence]
+                self._leaving |= done
             if not done:
                 return
-            for segment in done:
-                try:
+            try:
+                for segment in done.values():
                     self._answers.keep(segment.answers)
-                except Exception:
+                    segment.path.unlink(missing_ok=True)
                     with self._ready:
-                        self._segments[segment.sequence] = segment
-                    raise
-                segment.path.unlink(missing_ok=True)
+                        del self._leaving[segment.sequence]
+            except BaseException:
+                with self._ready:
+                    left = {n: one for n, one in done.items() if n in self._leaving}
+                    self._segments |= left
+                    for sequence in left:
+                        del self._leaving[sequence]
+                raise
 
     def _read(
         self, held: Held, segments: dict[int, pa.Buffer | FileNotFoundError]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
@@ -161,13 +162,23 @@ class WaitingEntries:
         ]
         return max(0.0, time.monotonic() - min(firsts)) if firsts else 0.0
 
-    def oldest(self, max_bytes: int, exclude: Collection[Target]) -> list[Held]:
-        """Return entries to be written: of the table whose oldest is oldest first, and so on."""
+    def oldest(
+        self, max_bytes: int, exclude: Collection[Target], before: float = math.inf
+    ) -> list[Held]:
+        """Return entries to be written: of the table whose oldest is oldest first, and so on.
+
+        Parameters
+        ----------
+        before : float
+            On the monotonic clock; what became durable later is left out.
+        """
         queues = [queue for target, queue in self._fresh.items() if target not in exclude]
         chosen: list[Held] = []
         taken = 0
         for queue in sorted(queues, key=lambda queue: queue[0].since):
             for held in queue:
+                if held.since > before:
+                    break
                 if chosen and taken + held.size > max_bytes:
                     return chosen
                 taken += held.size
