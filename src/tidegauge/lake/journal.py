@@ -8,7 +8,6 @@ flusher has moved it into the lake. What the entries look like lives in ``entrie
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os

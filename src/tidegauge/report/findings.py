@@ -67,7 +67,9 @@ def _print_kind(console: Console, findings: Sequence[Finding], *, every: bool) -
     )
     shown = findings if every else findings[:_SHOWN]
     for where, what in _by_place(shown):
-        console.print(Padding(Text(where, style="bold", overflow="fold"), (0, 0, 0, 2), expand=False))
+        console.print(
+            Padding(Text(where, style="bold", overflow="fold"), (0, 0, 0, 2), expand=False)
+        )
         for line in what:
             console.print(Padding(Text(line, overflow="fold"), (0, 0, 0, 4), expand=False))
     if len(shown) < len(findings):
