@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.torture.senders import Account, Sender
+from tests.torture.senders import Account, Senders
 from tests.torture.world import Outcome, ServerRefused, World, counted, wait_for
 
 from tidegauge.lake.frames import Frame, FrameKind
@@ -48,24 +48,20 @@ def full_disk(folder: Path, times: int, *, min_free: int = 0) -> Outcome:
     account = Account()
     with small_disk(folder / "disk", 96) as disk:
         world = World(disk / "data", log=folder / "log", TIDEGAUGE_MIN_FREE=str(min_free))
-        load = [Sender(world.where, account, f"s{n}", pause=0.01) for n in range(3)]
+        load = Senders(world.where, account, 3, pause=0.01)
         try:
             world.start()
-            for sender in load:
-                sender.start()
+            load.start()
             for _ in range(times):
-                acknowledged = account.batches
-                assert wait_for(lambda: account.batches > acknowledged + 5, 30)  # noqa: B023
+                assert load.go_on(5)
                 refused = len(account.refused)
                 ballast = disk / "ballast"
                 _fill(ballast)
-                assert wait_for(lambda: len(account.refused) > refused, 30)  # noqa: B023
+                assert _refused(account, refused + 1)
                 time.sleep(1.0)
                 ballast.unlink()
-            acknowledged = account.batches
-            went_on = wait_for(lambda: account.batches > acknowledged + 5, 60)
-            for sender in load:
-                sender.finish()
+            went_on = load.go_on(5)
+            load.finish()
             world.settled()
             world.stop()
             note = f"{len(account.refused)} refusals, such as: {_told(account.refused)}"
@@ -83,23 +79,20 @@ def full_disk(folder: Path, times: int, *, min_free: int = 0) -> Outcome:
 def refusing_disk(data: Path, times: int) -> Outcome:
     """Have the system refuse every growth of a file for a while, as a disk gone read only does."""
     world, account = World(data), Account()
-    load = [Sender(world.where, account, f"s{n}", pause=0.01) for n in range(3)]
+    load = Senders(world.where, account, 3, pause=0.01)
     try:
         world.start()
-        for sender in load:
-            sender.start()
+        load.start()
         for _ in range(times):
-            acknowledged = account.batches
-            assert wait_for(lambda: account.batches > acknowledged + 5, 30)  # noqa: B023
+            assert load.go_on(5)
             assert world.process is not None
             limits = resource.prlimit(world.process.pid, resource.RLIMIT_FSIZE)
             refused = len(account.refused)
             resource.prlimit(world.process.pid, resource.RLIMIT_FSIZE, (0, limits[1]))
-            assert wait_for(lambda: len(account.refused) > refused, 30)  # noqa: B023
+            assert _refused(account, refused + 1)
             time.sleep(1.0)
             resource.prlimit(world.process.pid, resource.RLIMIT_FSIZE, limits)
-        for sender in load:
-            sender.finish()
+        load.finish()
         world.settled()
         world.stop()
         note = f"{len(account.refused)} refusals, such as: {_told(account.refused)}"
@@ -113,11 +106,11 @@ def read_only_disk(folder: Path) -> Outcome:
     account = Account()
     with small_disk(folder / "disk", 96) as disk:
         world = World(disk / "data", log=folder / "log")
-        sender = Sender(world.where, account, "s")
+        load = Senders(world.where, account, 1)
         try:
             world.start()
-            sender.start()
-            assert wait_for(lambda: account.batches > 10, 30)
+            load.start()
+            assert load.go_on(10)
             world.kill()
             subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
             try:
@@ -128,7 +121,7 @@ def read_only_disk(folder: Path) -> Outcome:
                 note = "it said: " + str(refusal).strip().splitlines()[-1]
             subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
             world.start()
-            sender.finish()
+            load.finish()
             world.settled()
             world.stop()
             return counted("read-only disk", 1, world, account, note)
@@ -148,9 +141,9 @@ def damaged_journal(data: Path, times: int, *, cut: bool, seed: int = 0) -> Outc
     try:
         for turn in range(times):
             world.start(TIDEGAUGE_FLUSH_INTERVAL="60")
-            sender = Sender(world.where, account, f"t{turn}", pause=0.001, labels=False).start()
-            acknowledged = account.batches
-            assert wait_for(lambda: account.batches > acknowledged + 12, 30)  # noqa: B023
+            options = {"name": f"t{turn}-", "pause": 0.001, "labels": False}
+            load = Senders(world.where, account, 1, **options).start()
+            assert load.go_on(12)
             world.kill()
             segment, requests = _requests(data)
             before = len(list((data / "journal").glob("damaged/*")))
@@ -165,7 +158,7 @@ def damaged_journal(data: Path, times: int, *, cut: bool, seed: int = 0) -> Outc
             lost_with_it.update(*(ids for _, ids in victims))
             world.start()
             aside += len(list((data / "journal").glob("damaged/*"))) - before
-            sender.finish()
+            load.finish()
             world.settled()
             assert world.stop() == 0
         name = "journal cut off" if cut else "bit of the journal flipped"
@@ -214,6 +207,11 @@ def _fill(path: Path) -> None:
             with contextlib.suppress(OSError):
                 while True:
                     file.write(b"\0" * size)
+
+
+def _refused(account: Account, times: int) -> bool:
+    """Wait until so many requests were refused."""
+    return wait_for(lambda: len(account.refused) >= times, 30)
 
 
 def _told(refusals: list[str]) -> str:

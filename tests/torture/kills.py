@@ -8,7 +8,7 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.torture.senders import START, Account, Sender
+from tests.torture.senders import START, Account, Senders
 from tests.torture.world import Outcome, World, alarms_twice, counted, wait_for
 
 #: What a server is killed in the middle of, and how it is seen that this begins.
@@ -77,24 +77,21 @@ def killed_while(
     times : int
     """
     world, account, chance = World(data), Account(), random.Random(f"{name}{seed}")
-    load = [Sender(world.where, account, f"s{n}", pause=0.01, seed=seed) for n in range(senders)]
+    load = Senders(world.where, account, senders, pause=0.01, seed=seed)
     try:
         world.start()
-        for sender in load:
-            sender.start()
+        load.start()
         for turn in range(times):
             if turn:
                 world.start()
-            acknowledged = account.batches
-            wait_for(lambda: account.batches > acknowledged, 20)  # noqa: B023 (called at once)
+            load.go_on(0)
             _watched(world)
             MOMENTS[name](world, chance)
             world.kill()
             if say:
                 print(f"\r{name}: {turn + 1} of {times}", end="", flush=True)
         world.start()
-        for sender in load:
-            sender.finish()
+        load.finish()
         world.settled()
         note = f"{alarms_twice(world)} alarms twice"
         code = world.stop()
@@ -106,18 +103,17 @@ def killed_while(
 def killed_while_erasing(data: Path, times: int, *, seed: int = 0, say: bool = False) -> Outcome:
     """Kill a server while it erases records, so many times, under load."""
     world, account, chance = World(data), Account(), random.Random(f"erasing{seed}")
-    sender = Sender(world.where, account, "s", pause=0.01, labels=False, seed=seed)
+    load = Senders(world.where, account, 1, pause=0.01, labels=False, seed=seed)
     erased: set[str] = set()
     path = "/v1/projects/default/models/rides/erasures"
     asked: list[str] = []
     try:
         world.start()
-        sender.start()
+        load.start()
         for turn in range(times):
             if turn:
                 world.start()
-            acknowledged = account.batches
-            wait_for(lambda: account.batches > acknowledged + 3, 20)  # noqa: B023
+            load.go_on(3)
             with account.guard:
                 ids = chance.sample(sorted(account.acknowledged - erased), 5)
             try:
@@ -131,7 +127,7 @@ def killed_while_erasing(data: Path, times: int, *, seed: int = 0, say: bool = F
             if say:
                 print(f"\rerasure: {turn + 1} of {times}", end="", flush=True)
         world.start()
-        sender.finish()
+        load.finish()
         done = wait_for(lambda: all(_is_erased(world, path, one) for one in asked), 90, 0.2)
         world.settled()
         world.stop()
@@ -147,25 +143,22 @@ def killed_while_erasing(data: Path, times: int, *, seed: int = 0, say: bool = F
 def ended_by_sigterm(data: Path, times: int, *, seed: int = 0) -> Outcome:
     """Ask a server to end, under load: it ends what it began, and nothing is left to replay."""
     world, account = World(data), Account()
-    load = [Sender(world.where, account, f"s{n}", seed=seed) for n in range(4)]
+    load = Senders(world.where, account, 4, seed=seed)
     left = slow = 0
     try:
         world.start()
-        for sender in load:
-            sender.start()
+        load.start()
         for turn in range(times):
             if turn:
                 world.start()
-            acknowledged = account.batches
-            wait_for(lambda: account.batches > acknowledged + 5, 20)  # noqa: B023
+            load.go_on(5)
             began = time.monotonic()
             code = world.stop()
             slow = max(slow, int(time.monotonic() - began))
             assert code == 0, f"it ended with {code}: {world.log.read_text()[-2000:]}"
             left += len(list((data / "journal").glob("*.segment")))
         world.start()
-        for sender in load:
-            sender.finish()
+        load.finish()
         world.settled()
         world.stop()
         note = f"{left} segments left to replay, the slowest end took {slow} s"

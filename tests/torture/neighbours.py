@@ -10,14 +10,14 @@ import urllib.request
 import uuid
 from pathlib import Path
 
-from tests.torture.senders import ARROW, Account, Sender
+from tests.torture.senders import ARROW, Account, Senders
 from tests.torture.world import Outcome, World, alarms_twice, counted, wait_for
 
 
 def corrupt_batches(data: Path, times: int) -> Outcome:
     """Send what is no batch, or half of one, between good ones."""
     world, account = World(data), Account()
-    load = [Sender(world.where, account, f"s{n}", pause=0.005) for n in range(3)]
+    load = Senders(world.where, account, 3, pause=0.005)
     statuses: list[int] = []
     bodies = [
         (b"\\x00\\xff" * 500, ARROW),
@@ -31,14 +31,12 @@ def corrupt_batches(data: Path, times: int) -> Outcome:
     ]
     try:
         world.start()
-        for sender in load:
-            sender.start()
-        assert wait_for(lambda: account.batches > 5, 30)
+        load.start()
+        assert load.go_on(5)
         for turn in range(times):
             body, kind = bodies[turn % len(bodies)]
             statuses.append(_posted(f"{world.address}", body, kind))
-        for sender in load:
-            sender.finish()
+        load.finish()
         told = world.settled()
         world.stop()
         crashed = [status for status in statuses if status >= 500]
@@ -69,20 +67,16 @@ def jumping_clock(data: Path, times: int) -> Outcome:
         FAKETIME_NO_CACHE="1",
     )
     account = Account()
-    load = [Sender(world.where, account, f"s{n}", pause=0.01) for n in range(3)]
+    load = Senders(world.where, account, 3, pause=0.01)
     jumps = ("+26h", "-3h", "+0s", "+400d", "-1d")
     try:
         world.start()
-        for sender in load:
-            sender.start()
+        load.start()
         for turn in range(times):
-            acknowledged = account.batches
-            assert wait_for(lambda: account.batches > acknowledged + 10, 30)  # noqa: B023
+            assert load.go_on(10)
             offset.write_text(jumps[turn % len(jumps)])
-        acknowledged = account.batches
-        assert wait_for(lambda: account.batches > acknowledged + 10, 30)
-        for sender in load:
-            sender.finish()
+        assert load.go_on(10)
+        load.finish()
         world.settled()
         note = f"{alarms_twice(world)} alarms twice"
         world.stop()
@@ -98,22 +92,19 @@ def catalog_away(data: Path, seconds: float) -> Outcome:
     account = Account()
     with Postgres() as postgres:
         world = World(data, TIDEGAUGE_DATABASE_URL=postgres.database())
-        load = [Sender(world.where, account, f"s{n}", pause=0.02) for n in range(3)]
+        load = Senders(world.where, account, 3, pause=0.02)
         try:
             world.start()
-            for sender in load:
-                sender.start()
-            assert wait_for(lambda: account.batches > 20, 30)
+            load.start()
+            assert load.go_on(20)
             postgres.stop()
             away = account.batches
             time.sleep(seconds)
             meanwhile = account.batches - away
             ready = _status(f"{world.address}/readyz")
             postgres.start()
-            acknowledged = account.batches
-            went_on = wait_for(lambda: account.batches > acknowledged + 10, 60)
-            for sender in load:
-                sender.finish()
+            went_on = load.go_on(10)
+            load.finish()
             world.settled()
             back = wait_for(lambda: _status(f"{world.address}/readyz") == 200, 30, 0.2)
             note = f"{meanwhile} batches acknowledged meanwhile; {alarms_twice(world)} alarms twice"
@@ -138,18 +129,16 @@ def failing_store(data: Path, seconds: float) -> Outcome:
             world = World(data, f"{store.url}/lake", store.options)
             # Looked at past the proxy, which cannot answer the process that it runs in.
             world.options = bucket.options
-            load = [Sender(world.where, account, f"s{n}", pause=0.02) for n in range(3)]
+            load = Senders(world.where, account, 3, pause=0.02)
             try:
                 world.start()
-                for sender in load:
-                    sender.start()
-                assert wait_for(lambda: account.batches > 10, 30)
+                load.start()
+                assert load.go_on(10)
                 proxy.plan = every(5)
                 time.sleep(seconds)
                 calls = sum(proxy.faults.values())
                 proxy.plan = lambda *_: None
-                for sender in load:
-                    sender.finish()
+                load.finish()
                 world.settled()
                 world.stop()
                 note = f"{calls} of {len(proxy.calls)} calls failed"

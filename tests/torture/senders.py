@@ -202,3 +202,47 @@ class Sender:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class Senders:
+    """Several senders with one account.
+
+    Parameters
+    ----------
+    where : callable
+    account : Account
+    count : int
+    name : str
+        What their names begin with.
+    **options
+        Of each.
+    """
+
+    def __init__(
+        self,
+        where: Callable[[], str | None],
+        account: Account,
+        count: int,
+        name: str = "s",
+        **options: Any,
+    ) -> None:
+        self._all = [Sender(where, account, f"{name}{n}", **options) for n in range(count)]
+        self._account = account
+
+    def start(self) -> Senders:
+        for sender in self._all:
+            sender.start()
+        return self
+
+    def finish(self) -> None:
+        """End each after the batch that it is sending is acknowledged."""
+        for sender in self._all:
+            sender.finish()
+
+    def go_on(self, batches: int = 5, patience: float = 60.0) -> bool:
+        """Wait until so many more batches are acknowledged; False if they were not in time."""
+        wanted = self._account.batches + batches
+        until = time.monotonic() + patience
+        while self._account.batches <= wanted and time.monotonic() < until:
+            time.sleep(0.005)
+        return self._account.batches > wanted
