@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import date
 from pathlib import Path
@@ -126,3 +127,26 @@ def test_any_reader_of_delta_lake_can_open_a_table(lake: Lake, rows: Rows) -> No
     table = DeltaTable(f"{lake.root}/p/m/records")
     assert table.metadata().partition_columns == ["_date"]
     assert table.protocol().min_reader_version == 1
+
+
+def test_all_that_a_commit_needs_is_on_the_disk_when_the_journal_may_forget(
+    tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table's first version, its folders, new columns, and checkpoints."""
+    synced: set[int] = set()
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    root = tmp_path / "lake"
+    lake = Lake(root)
+    lake.append("p", "m", "records", rows.records(["a"]))
+    lake.append("p", "m", "records", rows.records(["b"]).append_column("new", [["x"]]))
+    for i in range(60):
+        lake.append("p", "m", "records", rows.records([f"c{i}"]))
+    written = [root, *(path for path in root.rglob("*") if path.name != "_last_checkpoint")]
+    assert any(path.name.endswith(".checkpoint.parquet") for path in written)
+    assert [str(path) for path in written if path.stat().st_ino not in synced] == []

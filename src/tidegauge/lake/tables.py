@@ -21,7 +21,7 @@ from tidegauge.lake.cache import FileCache, Remote
 from tidegauge.lake.columns import BATCH, DATE, INGESTED_AT, JOURNAL, partition_of, stamped
 from tidegauge.lake.names import TableKind, folder_name
 from tidegauge.lake.store import RemoteStore, in_words, open_store
-from tidegauge.lake.writing import append_rows
+from tidegauge.lake.writing import append_rows, sync_table
 
 _log = logging.getLogger(__name__)
 
@@ -458,6 +458,8 @@ class Lake:
             if opened is None:
                 raise
             return opened
+        if not isinstance(self.store, RemoteStore):
+            sync_table(Path(uri), Path(self.root))
         return slot.handle
 
 

@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 from pyarrow import fs
@@ -31,6 +31,9 @@ from tidegauge.lake.segments import sync_folder
 
 _PROBE = 1_000
 _TRIES = 5
+#: A commit may write a checkpoint. It does not delete the log before that, since the checkpoint is
+#: not on the disk yet; upkeep does.
+_KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 
 
 class Unstorable(SchemaMismatch):
@@ -68,6 +71,7 @@ def append_rows(
     deltalake.exceptions.DeltaError, OSError
         If the store fails; what was written before is out of use then.
     """
+    before = int(handle.version())
     actions: list[AddAction | RemoveAction] = [*written_rows(handle, place, table, kind)]
     for turn in range(_TRIES):
         _require_there(place, actions)
@@ -84,7 +88,8 @@ def append_rows(
                 raise
     handle.update_incremental()
     if isinstance(place, Path):
-        _sync_log(place, int(handle.version()))
+        # All that came since, new columns too: a log with a hole in it cannot be read.
+        sync_log(place, before + 1, int(handle.version()))
 
 
 def written_rows(
@@ -113,9 +118,10 @@ def commit_if_newest(
         schema=handle.schema(),
         partition_by=[DATE],
         commit_properties=CommitProperties(max_commit_retries=0),
+        post_commithook_properties=_KEEP_LOG,
     )
     if isinstance(place, Path):
-        _sync_log(place, version)
+        sync_log(place, version, version)
 
 
 def _commit(
@@ -131,6 +137,7 @@ def _commit(
         commit_properties=CommitProperties(
             app_transactions=None if transaction is None else [transaction]
         ),
+        post_commithook_properties=_KEEP_LOG,
     )
 
 
@@ -307,12 +314,45 @@ def statistics_told(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _sync_log(folder: Path, version: int) -> None:
-    """See to it that the commit is on the disk: what it replaces is deleted after this."""
+def sync_log(folder: Path, first: int, last: int) -> None:
+    """See to it that commits are on the disk: what they replace is deleted after this.
+
+    Delta's own writer leaves that to the operating system, for checkpoints as well.
+
+    Parameters
+    ----------
+    folder : Path
+        The table's.
+    first, last : int
+        Versions; those whose commits were cleaned up meanwhile are left out.
+    """
     log = folder / "_delta_log"
-    descriptor = os.open(log / f"{version:020d}.json", os.O_RDONLY)
+    checkpoints = False
+    for version in range(first, last + 1):
+        _sync_file(log / f"{version:020d}.json")
+        checkpoints |= _sync_file(log / f"{version:020d}.checkpoint.parquet")
+    if checkpoints:
+        _sync_file(log / "_last_checkpoint")
+    sync_folder(log)
+
+
+def sync_table(folder: Path, root: Path) -> None:
+    """See to it that a new table is on the disk, and so are the folders that lead to it."""
+    sync_log(folder, 0, 0)
+    for one in (folder, *folder.parents):
+        sync_folder(one)
+        if one == root:
+            break
+
+
+def _sync_file(path: Path) -> bool:
+    """Have a file on the disk; return False where it is not there."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    sync_folder(log)
+    return True
