@@ -478,3 +478,42 @@ def test_a_segment_that_cannot_be_opened_for_a_moment_loses_nothing(
             journal.pending()
     assert stored_ids(journal) == ["a"]
     assert journal.damaged == 0
+
+
+def test_answers_do_not_pile_up_in_memory_while_a_table_cannot_be_written(path: Path) -> None:
+    """One entry that cannot go keeps its segment, and the answers of all who wrote to that."""
+    with Journal(path, segment_bytes=1, max_backlog_bytes=1 << 30) as journal:
+        journal.append(request(entry("stuck", model="other"), model="other")).result()
+        for i in range(50):
+            journal.append(request(entry(str(i)), key=f"k{i}", answer=b"yes")).result()
+        assert journal.pending(exclude={("p", "m", "records"), ("p", "other", "records")}) == []
+        assert len(journal._answers._recent) <= 1
+        assert journal.answer_for("p", "m", "k3") == b"yes"
+    with Journal(path) as journal:
+        assert journal.append(request(entry("3"), key="k3")).result().replayed
+
+
+def test_the_writing_thread_outlives_whatever_goes_wrong_in_a_commit(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("cannot start new thread")
+
+    journal.on_commit = fail
+    assert journal.append(request(entry("a"), key="k")).result(10).offset == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(journal._waiting, "add", fail)
+        with pytest.raises(RuntimeError):
+            journal.append(request(entry("b"), key="k2")).result(10)
+    assert journal.queued_bytes == 0
+    assert journal.append(request(entry("b"), key="k2")).result(10).replayed is False
+    assert stored_ids(journal)[-1] == "b"
+
+
+def test_a_file_that_stands_where_the_next_segment_goes_holds_nothing_up_for_long(
+    journal: Journal,
+) -> None:
+    (journal.folder / "000000000001.segment").write_bytes(b"left by a disk that failed")
+    with pytest.raises(Overloaded):
+        journal.append(request(entry("a"))).result(10)
+    assert journal.append(request(entry("a"))).result(10).offset == 1

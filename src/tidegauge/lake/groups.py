@@ -67,7 +67,7 @@ class Groups:
     Parameters
     ----------
     ready : threading.Condition
-        The owner's lock; `push` and `close` are called under it.
+        The owner's lock; `push`, `recount` and `close` are called under it.
     group_bytes : int
         A group ends at the latest when it holds this much.
     linger : float
@@ -89,6 +89,10 @@ class Groups:
         self._queue.append(item)
         self.bytes += item.size
         self._ready.notify()
+
+    def recount(self) -> None:
+        """Count what waits anew, after something went wrong with what was being written."""
+        self.bytes = sum(item.size for item in self._queue)
 
     def close(self) -> None:
         """End after what waits already."""

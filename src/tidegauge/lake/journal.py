@@ -8,6 +8,7 @@ flusher has moved it into the lake. What the entries look like lives in ``entrie
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
@@ -413,8 +414,13 @@ class Journal:
                 if isinstance(item, Task):
                     item.carry_out()
             appends = [item for item in group if isinstance(item, Append)]
-            if appends:
-                self._commit(appends)
+            try:
+                if appends:
+                    self._commit(appends)
+            except Exception as error:
+                # Whatever it was, nobody is left waiting, and those who come next are served.
+                _log.exception("journal %s: a commit ended half-way", self.folder.name)
+                self._give_up(appends, error)
 
     def _commit(self, group: Sequence[Append]) -> None:
         """Write a group of requests, then resolve their futures."""
@@ -448,7 +454,20 @@ class Journal:
         self._used_at = time.monotonic()
         if self.on_commit is not None:
             size = sum(item.size for item in group)
-            self.on_commit(Commit(time.perf_counter() - began, len(group), size))
+            try:
+                self.on_commit(Commit(time.perf_counter() - began, len(group), size))
+            except Exception:
+                _log.exception("journal %s: a commit could not be counted", self.folder.name)
+
+    def _give_up(self, group: Sequence[Append], error: Exception) -> None:
+        """Tell those whose request came to nothing that is known."""
+        with self._ready:
+            self._groups.recount()
+        for item in group:
+            if not item.future.done():
+                self._release(item.request, error)
+                if item.future.set_running_or_notify_cancel():
+                    item.future.set_exception(error)
 
     def _failed(self, group: Sequence[Append], error: Exception) -> None:
         if self._writing is not None and self._writing.spoilt:
@@ -481,17 +500,19 @@ class Journal:
             if not (writing.spoilt or writing.segment.size >= self._segment_bytes or idle):
                 return writing
             self._finish_segment()
-        segment = Segment.at(self.folder, self._last_sequence + 1, self.id)
+        with self._ready:  # Never the same twice: a file that could not be made may be there now.
+            self._last_sequence += 1
+        segment = Segment.at(self.folder, self._last_sequence, self.id)
         self._writing = SegmentWriter(segment)
         with self._ready:
-            self._last_sequence += 1
             self._segments[segment.sequence] = segment
         return self._writing
 
     def _finish_segment(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
-            writing.close()
+            with contextlib.suppress(OSError):  # What counts in it is on the disk.
+                writing.close()
 
     # What goes
 
@@ -510,6 +531,13 @@ class Journal:
             self._held_up = False
 
     def _release_done(self) -> None:
+        with self._ready:
+            current = self._writing.segment if self._writing is not None else None
+            finished = [segment for segment in self._segments.values() if segment is not current]
+        # Stored as soon as their segment is full: it may have to stay for long.
+        for segment in finished:
+            self._answers.keep(segment.answers)
+            segment.answers = {}
         while True:
             with self._ready:
                 current = self._writing.segment if self._writing is not None else None
