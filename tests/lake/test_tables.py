@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 from hypothesis import given
@@ -150,3 +151,18 @@ def test_all_that_a_commit_needs_is_on_the_disk_when_the_journal_may_forget(
     written = [root, *(path for path in root.rglob("*") if path.name != "_last_checkpoint")]
     assert any(path.name.endswith(".checkpoint.parquet") for path in written)
     assert [str(path) for path in written if path.stat().st_ino not in synced] == []
+
+
+def test_rows_of_many_days_come_in_their_order_each_to_its_own_day(lake: Lake, rows: Rows) -> None:
+    hours = [24.0 * ((i * 37) % 40) for i in range(400)]
+    lake.append("p", "m", "records", rows.records([str(i) for i in range(400)], hours))
+    handle = lake.table("p", "m", "records")
+    assert handle is not None
+    assert len(handle.file_uris()) == 40
+    for uri in handle.file_uris():
+        part = pq.ParquetFile(uri).read()
+        numbers = [int(one) for one in part["prediction_id"].to_pylist()]
+        assert numbers == sorted(numbers)
+        assert len(numbers) == 10
+        days = {at.date().isoformat() for at in part["timestamp"].to_pylist()}
+        assert days == {uri.split("_date=")[1][:10]}

@@ -10,7 +10,8 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ from tidegauge.lake.segments import sync_folder
 
 _PROBE = 1_000
 _TRIES = 5
+#: Files of one commit that are written at the same time.
+_AT_ONCE = 8
+_EPOCH = date(1970, 1, 1)
 #: A commit may write a checkpoint. It does not delete the log before that, since the checkpoint is
 #: not on the disk yet; upkeep does.
 _KEEP_LOG = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
@@ -98,7 +102,16 @@ def written_rows(
     """Write rows to files of a table, and return how a commit is to name them."""
     fitting = _fitted(handle, table)
     indexed = _indexed(handle)
-    return [_written(place, rows, day, kind, indexed) for day, rows in _by_date(fitting)]
+    days = list(_by_date(fitting))
+
+    def write(one: tuple[date, pa.Table]) -> AddAction:
+        return _written(place, one[1], one[0], kind, indexed)
+
+    if len(days) <= 1:
+        return [write(one) for one in days]
+    # Each waits for the disk, or for the store, most of the time; years may come at once.
+    with ThreadPoolExecutor(min(len(days), _AT_ONCE), "files") as pool:
+        return list(pool.map(write, days))
 
 
 def commit_if_newest(
@@ -206,12 +219,16 @@ def _by_date(table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """Split rows by their partition, without the partition's own column."""
     days = table[DATE]
     rows = table.drop_columns([DATE])
-    distinct = days.unique().to_pylist()
-    for day in sorted(distinct):
-        if len(distinct) == 1:
-            yield day, rows
-        else:
-            yield day, rows.filter(pc.equal(days, pa.scalar(day, pa.date32())))
+    if len(days.unique()) <= 1:
+        yield from ((day, rows) for day in days.unique().to_pylist())
+        return
+    numbers = days.cast(pa.int32()).to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    ordered = rows.take(pa.array(order))
+    found, starts = np.unique(numbers[order], return_index=True)
+    ends = [*starts[1:].tolist(), len(order)]
+    for number, start, end in zip(found.tolist(), starts.tolist(), ends, strict=True):
+        yield _EPOCH + timedelta(days=number), ordered.slice(start, end - start)
 
 
 def _written(
