@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -379,3 +380,24 @@ def test_what_was_acknowledged_is_in_the_lake_once_after_kill_9_while_flushing(
     assert moved_before > 0
     assert len(stored) == len(set(stored))
     assert set(acknowledged) <= set(stored)
+
+
+def test_a_flush_that_hangs_is_seen_even_if_it_is_the_first(
+    journal: Journal, lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    appended = lake.append
+
+    def hang(*place: Any, **options: Any) -> int:
+        go_on.wait(10)
+        return appended(*place, **options)
+
+    monkeypatch.setattr(lake, "append", hang)
+    flusher = Flusher(journal, lake, interval=0.01)
+    flusher.start()
+    post(journal, rows.records(["a"]))
+    time.sleep(0.5)
+    assert flusher.silence > 0.3
+    go_on.set()
+    flusher.stop()
+    assert flusher.silence < 0.3

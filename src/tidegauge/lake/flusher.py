@@ -156,12 +156,14 @@ class Flusher:
         self._news: dict[tuple[str, str, str], Flushed] = {}
         self._written: dict[Source, int] = {}
         self._held_up = False
+        self._ended = time.monotonic()
         self._flushing = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Flush every ``interval`` seconds in a thread of its own."""
+        self._ended = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="flusher", daemon=True)
         self._thread.start()
 
@@ -172,6 +174,11 @@ class Flusher:
             self._thread.join()
             self._thread = None
         self.flush_now()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since a flush, or a part of one, ended last, or since the start."""
+        return time.monotonic() - self._ended
 
     @property
     def failing(self) -> dict[Target, int]:
@@ -200,9 +207,10 @@ class Flusher:
             _gather(told, self._hand_on())  # What could not be handed on before.
             while entries := self.journal.pending(self._max_bytes, exclude=skipped, before=now):
                 skipped |= self._write(entries, pool)
+                self._ended = time.monotonic()
                 # At once, or a journal that is never empty would never be trimmed.
                 _gather(told, self._hand_on())
-            self.flushed_at = time.time()
+            self.flushed_at, self._ended = time.time(), time.monotonic()
         return list(told.values())
 
     def _write(self, entries: Sequence[PendingEntry], pool: Executor) -> set[Target]:

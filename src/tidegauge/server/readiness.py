@@ -269,10 +269,11 @@ def _flusher(runtime: Runtime) -> Finding:
     if not flusher.alive:
         return Finding("failed", "it does not run")
     patience = max(_STUCK_AFTER, 10 * flusher.interval)
-    last = flusher.flushed_at
-    since = 0.0 if last is None else max(0.0, time.time() - last)
+    last, since = flusher.flushed_at, flusher.silence
     if since > patience:
-        return Finding("failed", f"the last flush ended {since:.0f} s ago")
+        told = "no flush has ended" if last is None else "the last flush ended"
+        ago = f"{since:.0f} s after the start" if last is None else f"{since:.0f} s ago"
+        return Finding("failed", f"{told} {ago}")
     failing = flusher.failing
     if failing:
         (project, model, kind), count = max(failing.items(), key=lambda item: item[1])
