@@ -167,6 +167,29 @@ def test_rows_that_their_table_can_never_take_are_quarantined_and_the_others_sto
     assert journal.depth() == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Age", pa.array([1.0])),
+        ("wait", pa.array([1], pa.duration("us"))),
+        ("local", pa.array([1], pa.timestamp("us", "Europe/Berlin"))),
+    ],
+)
+def test_columns_that_a_table_can_never_have_do_not_hold_it_up(
+    journal: Journal, lake: Lake, rows: Rows, name: str, values: Any
+) -> None:
+    flusher = Flusher(journal, lake)
+    post(journal, rows.records(["a"]))
+    flusher.flush_now()
+    post(journal, rows.records(["b"]).drop_columns(["age"]).append_column(name, values))
+    post(journal, rows.records(["c"]))
+    flusher.flush_now()
+    assert (ids(lake), journal.depth(), flusher.failing) == (["a", "c"], 0, {})
+    handle = lake.table("p", "m", "quarantine")
+    assert handle is not None
+    assert '"prediction_id":"b"' in handle.to_pyarrow_table()["record"].to_pylist()[0]
+
+
 def test_a_table_that_cannot_be_written_does_not_hold_up_the_others(
     journal: Journal, lake: Lake, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, Schema, Transaction
+from deltalake import DeltaTable, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from pyarrow import fs
 
@@ -21,7 +21,7 @@ from tidegauge.lake.cache import FileCache, Remote
 from tidegauge.lake.columns import BATCH, DATE, INGESTED_AT, JOURNAL, partition_of, stamped
 from tidegauge.lake.names import TableKind, folder_name
 from tidegauge.lake.store import RemoteStore, in_words, open_store
-from tidegauge.lake.writing import append_rows, sync_table
+from tidegauge.lake.writing import append_rows, delta_schema, sync_table
 
 _log = logging.getLogger(__name__)
 
@@ -440,10 +440,11 @@ class Lake:
         indexed = [INGESTED_AT, JOURNAL, BATCH, "observed_at", "window_start", timestamp]
         present = [name for name in dict.fromkeys(indexed) if name in table.column_names]
         plain = [name for name in present if name.replace("_", "").isalnum()]
+        described = delta_schema(table.schema)
         try:
             slot.handle = DeltaTable.create(
                 uri,
-                schema=Schema.from_arrow(table.schema),
+                schema=described,
                 partition_by=[DATE],
                 configuration={
                     **_CONFIGURATION,

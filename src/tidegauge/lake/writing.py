@@ -183,7 +183,14 @@ def _fitted(handle: DeltaTable, table: pa.Table) -> pa.Table:
     stored: Any = pa.schema(handle.schema().to_arrow())
     new = [column for column in table.schema if column.name not in stored.names]
     if new:
-        handle.alter.add_columns(list(Schema.from_arrow(pa.schema(new)).fields))
+        twins = {name.lower(): name for name in stored.names}
+        for column in new:
+            if column.name.lower() in twins:
+                raise Unstorable(
+                    f"column {column.name!r} is stored as {twins[column.name.lower()]!r}; names "
+                    "that differ in case only cannot be told apart, so rename it"
+                )
+        handle.alter.add_columns(list(delta_schema(pa.schema(new)).fields))
         stored = pa.schema(handle.schema().to_arrow())
     columns = []
     for column in stored:
@@ -202,6 +209,23 @@ def _fitted(handle: DeltaTable, table: pa.Table) -> pa.Table:
                 ) from error
         columns.append(values)
     return pa.table(columns, names=stored.names)
+
+
+def delta_schema(schema: pa.Schema) -> Schema:
+    """Return columns as Delta describes them.
+
+    Raises
+    ------
+    Unstorable
+        If one has a type that Delta tables do not have.
+    """
+    try:
+        return Schema.from_arrow(schema)
+    except MemoryError:
+        raise
+    except Exception as error:  # It has no class of its own.
+        told = str(error).splitlines()[0]
+        raise Unstorable(f"a column's type cannot be stored: {told}") from error
 
 
 def stored_type(kind: pa.DataType) -> pa.DataType:
