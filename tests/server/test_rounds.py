@@ -20,7 +20,7 @@ from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.names import TableKind
 from tidegauge.monitor.document import loads_policies
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
-from tidegauge.server import watching
+from tidegauge.server import scheduler, watching
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.known import Model
 from tidegauge.server.progress import Progress
@@ -149,6 +149,21 @@ def test_a_window_is_judged_once_however_its_news_come(desk: Desk) -> None:
     desk.scheduler.tick()
     assert desk.judged() == {START + n * DAY: 1 for n in range(4)}
     assert desk.runtime.catalog.news.read() == []
+
+
+def test_a_model_with_many_windows_to_close_holds_up_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One record of 1970 is half a million hours."""
+    monkeypatch.setattr(scheduler, "MOST_WINDOWS", 2)
+    model = desk.model("long")
+    desk.model("other")
+    assert desk.scheduler.tick() is True
+    assert [sum(desk.judged(name).values()) for name in ("long", "other")] == [2, 2]
+    assert desk.lag(model)["windows"] == 1
+    assert desk.scheduler.tick() is False
+    assert desk.judged("long") == desk.judged("other") == {START + n * DAY: 1 for n in range(3)}
+    assert desk.lag(model) == {"windows": 0, "restatements": 0, "closed": 3, "records": 0}
 
 
 def test_records_that_come_late_have_their_own_windows_judged_again(desk: Desk) -> None:

@@ -128,14 +128,36 @@ class Progress:
         }
 
 
-def closable(model: Model, progress: Progress, now: datetime) -> list[datetime]:
+def closable(
+    model: Model, progress: Progress, now: datetime, most: int | None = None
+) -> list[datetime]:
     """Return the starts of the windows of a model that can be closed, in order.
 
     A window closes once the greatest committed event time, less the lateness, has passed its
     end. While a model is live, the clock closes windows too, so that silence is seen.
+
+    Parameters
+    ----------
+    model : Model
+    progress : Progress
+    now : datetime
+    most : int, optional
+        So many of them at most, the oldest.
     """
+    start, count = _open_windows(model, progress, now)
+    few = count if most is None else min(count, most)
+    return [start + at * model.window for at in range(few)]
+
+
+def count_closable(model: Model, progress: Progress, now: datetime) -> int:
+    """Return how many windows of a model can be closed."""
+    return _open_windows(model, progress, now)[1]
+
+
+def _open_windows(model: Model, progress: Progress, now: datetime) -> tuple[datetime, int]:
+    """Return the start of the first window that can be closed, and how many can."""
     if progress.first_event is None or progress.last_event is None:
-        return []
+        return now, 0
     passed = progress.last_event - model.lateness
     if now - progress.last_event <= model.lateness + 2 * model.window:
         passed = max(passed, now - model.lateness)
@@ -145,11 +167,7 @@ def closable(model: Model, progress: Progress, now: datetime) -> list[datetime]:
         start = window_start(model.records_from + model.window, model.window)
         if start - model.window == model.records_from:
             start = model.records_from
-    out = []
-    while start + model.window <= passed:
-        out.append(start)
-        start += model.window
-    return out
+    return start, max(0, (passed - start) // model.window)
 
 
 def window_start(moment: datetime, width: timedelta) -> datetime:

@@ -24,7 +24,13 @@ from tidegauge.profile import Baseline
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.known import Model
 from tidegauge.server.news import Fresh, by_model, has_late
-from tidegauge.server.progress import Progress, closable, utc_now, window_start
+from tidegauge.server.progress import (
+    Progress,
+    closable,
+    count_closable,
+    utc_now,
+    window_start,
+)
 from tidegauge.server.watching import ModelWatch
 
 if TYPE_CHECKING:
@@ -36,6 +42,8 @@ _log = logging.getLogger(__name__)
 FIRST_WINDOWS = 14
 FIRST_RECORDS = 1_000
 _LOOKED_AT = 90
+#: A round closes at most so many windows of a model, so that years of them hold up no other.
+MOST_WINDOWS = 496
 _NOTHING = Fresh()
 
 
@@ -67,6 +75,8 @@ class Scheduler:
         self._looked: dict[int, int] = {}
         self._failures: dict[int, tuple[int, float]] = {}
         self._tried: dict[int, int] = {}
+        #: Whether a model has more windows than one round closes.
+        self._more = False
 
     @property
     def alive(self) -> bool:
@@ -148,7 +158,7 @@ class Scheduler:
         Returns
         -------
         bool
-            Whether there are more news than one round takes.
+            Whether there is more than one round takes: news, or windows of a model.
 
         Raises
         ------
@@ -190,6 +200,7 @@ class Scheduler:
         self._term = term
 
     def _round(self, *, everything: bool) -> bool:
+        self._more = False
         now, clock = utc_now(), time.monotonic()
         models = self._runtime.models()
         resting = {one for one, (_, until) in self._failures.items() if clock < until}
@@ -213,7 +224,7 @@ class Scheduler:
         self._store_noted()
         known = {(model.project, model.name) for model in models}
         self._catalog.news.done([one for key in fresh.keys() - known for one in fresh[key].ids])
-        return len(news) == MOST
+        return len(news) == MOST or self._more
 
     def _failed(self, model: Model, count: int) -> None:
         """Try a model again later, from what is stored of it."""
@@ -238,7 +249,7 @@ class Scheduler:
             everything
             or fresh.ids
             or progress.unseen_after is not None
-            or closable(model, progress, now)
+            or count_closable(model, progress, now)
             or progress.due_now(now, model.restate_interval)
             or self._has_changed(model, progress)
         ):
@@ -267,7 +278,8 @@ class Scheduler:
         if watch is None:
             return False
         before = progress.closed_until
-        starts = closable(model, progress, now)
+        starts = closable(model, progress, now, None if everything else MOST_WINDOWS)
+        self._more |= len(starts) == MOST_WINDOWS
         watch.close(starts, progress, now)
         watch.look_for_late(progress, fresh, before, now)
         restated = watch.restate(progress, now)
@@ -366,7 +378,7 @@ def _lag(model: Model, unread: Unread | None, progress: Progress) -> dict[str, i
         first = window_start(ahead.first_event, model.window)
         closed = max(0, (ahead.closed_until - first) // model.window)
     return {
-        "windows": len(closable(model, ahead, utc_now())),
+        "windows": count_closable(model, ahead, utc_now()),
         "restatements": len(progress.due) + int(has_late(unread, progress.closed_until)),
         "closed": closed,
     }
