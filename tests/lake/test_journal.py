@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -222,6 +223,19 @@ def test_a_key_that_was_given_back_can_be_claimed_again(journal: Journal) -> Non
     assert waiting is not None
     with pytest.raises(Released):
         waiting.result(10)
+    assert journal.claim("p", "m", "k") is None
+
+
+def test_a_key_that_could_not_be_looked_up_can_be_claimed_again(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(key: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal._answers, "find", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            journal.claim("p", "m", "k")
     assert journal.claim("p", "m", "k") is None
 
 

@@ -113,7 +113,11 @@ class Answers:
             # Claimed first and looked up then, so that looking does not hold up the others.
             mine = self._claimed[key] = Future()
             mine.set_running_or_notify_cancel()  # So that none who waits cancels it for the others.
-        answer = self.find(key)
+        try:
+            answer = self.find(key)
+        except BaseException as error:
+            self.release(key, error)  # Or whoever sends it again would wait for ever.
+            raise
         if answer is None:
             return None
         with self._guard:
