@@ -150,6 +150,8 @@ class Fleet:
         self.options = None if store is None else store.options
         self.catalog = Catalog(url)
         self.acknowledged: Counter[str] = Counter()
+        #: Days that were sent by `send_day`.
+        self.days = 0
         shared = {"TIDEGAUGE_LAKE": self.lake, "TIDEGAUGE_DATABASE_URL": url, **settings}
         # All at once: they also make the lake, and what of the catalog is still missing, at once.
         self.servers = [Server(folder / f"server{n}", shared) for n in range(size)]
@@ -179,6 +181,18 @@ class Fleet:
             self.acknowledged.update(share["prediction_id"].to_pylist())
             other = chosen[(n + 1) % len(chosen)]
             self.post(other, "labels", share.select(["prediction_id", "label", "timestamp"]))
+
+    def send_day(self, servers: Iterable[Server] | None = None) -> None:
+        """Send the next day's records, whose outcomes are more frequent than predicted."""
+        self.send(records(self.days, late=0.35), servers)
+        self.days += 1
+
+    def require_all_judged(self) -> None:
+        """Wait until all days but the last are closed; fail if anything is lost, or there twice."""
+        closed = self.days - 1
+        self.settled(closed)
+        self.require_whole(closed)
+        assert self.wrong_windows() == [START + n * DAY for n in range(closed)]
 
     def post(self, server: Server, path: str, table: pa.Table, model: str = "m") -> Any:
         sink = io.BytesIO()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from at_once import in_a_loop
 from harness import records
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -56,7 +57,7 @@ def together(runtime: Runtime, posts: Sequence[Post]) -> list[Account | BaseExce
         gathering = Gathering(runtime)
         return await asyncio.gather(*map(gathering.take, posts), return_exceptions=True)
 
-    return asyncio.run(send())
+    return in_a_loop(send())
 
 
 def one_by_one(runtime: Runtime, posts: Sequence[Post]) -> list[Account | BaseException]:
@@ -230,4 +231,4 @@ def test_a_full_journal_refuses_all_of_a_group(tmp_path: Any) -> None:
     finally:
         full.stop()
     with pytest.raises(Overloaded, match="stopping"):
-        asyncio.run(Gathering(full).take(post("m", GOOD)))
+        in_a_loop(Gathering(full).take(post("m", GOOD)))

@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from at_once import in_a_loop
 from harness import Process, records, running
 from postgres import Postgres
 
@@ -139,7 +140,7 @@ def test_the_event_loops_lag_is_measured_and_warned_of() -> None:
         lag.stop()
         return lag
 
-    lag = asyncio.run(held_up(0.7))
+    lag = in_a_loop(held_up(0.7))
     assert 0.6 < lag.worst() < 2.0
     assert _event_loop(lag).state == "warning"
     assert lag.seconds.count() >= 5

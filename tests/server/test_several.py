@@ -20,9 +20,11 @@ pytestmark = pytest.mark.xdist_group("several servers")
 
 @pytest.fixture(scope="module")
 def fleet(postgres: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Three servers, and a model with a baseline; the tests of this file follow each other."""
+    """Three servers, and a model with a baseline and some days; each test sends further ones."""
     with Fleet(tmp_path_factory.mktemp("fleet"), postgres.database(), 3) as fleet:
         fleet.post(fleet.servers[0], "baselines", records(-30, 30))
+        for _ in range(3):
+            fleet.send_day()
         yield fleet
 
 
@@ -34,25 +36,24 @@ def held_by(fleet: Fleet) -> Server:
 
 
 def test_all_take_records_and_each_window_is_closed_once(fleet: Fleet) -> None:
-    for day in range(5):
-        fleet.send(records(day))
-    fleet.settled(4)
-    fleet.require_whole(4)
-    assert set(fleet.judged()) == {START + n * DAY for n in range(4)}
-    told = [server.http.get("/readyz").text for server in fleet.servers]
-    assert len([one for one in told if "it closes windows" in one]) == 1
-    assert len([one for one in told if "another server closes windows" in one]) == 2
-    assert fleet.incidents() == []
+    for _ in range(3):
+        fleet.send_day()
+    fleet.require_all_judged()
+    assert set(fleet.judged()) == {START + n * DAY for n in range(fleet.days - 1)}
+    wait_for(lambda: sum("it closes windows" in one for one in _said(fleet)) == 1)
+    assert sum("another server closes windows" in one for one in _said(fleet)) == 2
+
+
+def _said(fleet: Fleet) -> list[str]:
+    return [server.http.get("/readyz").text for server in fleet.servers]
 
 
 def test_news_of_all_are_judged_once_and_what_is_wrong_is_one_incident(fleet: Fleet) -> None:
-    for day in range(5, 8):
-        fleet.send(records(day, late=0.35))
-    fleet.settled(7)
-    fleet.require_whole(7)
+    for _ in range(3):
+        fleet.send_day()
+    fleet.require_all_judged()
     (incident,) = fleet.incidents()
-    assert incident.first_window == START + 5 * DAY
-    assert fleet.wrong_windows() == [START + 5 * DAY, START + 6 * DAY]
+    assert incident.first_window == START
 
 
 def test_what_one_server_is_told_all_go_by_soon(fleet: Fleet) -> None:
@@ -62,71 +63,71 @@ def test_what_one_server_is_told_all_go_by_soon(fleet: Fleet) -> None:
     first.http.put(path, json=text).raise_for_status()
     wait_for(lambda: second.http.get(path).json() == first.http.get(path).json(), 5)
     fleet.post(second, "baselines", records(-30, 30))
-    found = "/v1/projects/default/models/m"
-    wait_for(lambda: third.http.get(found).json()["baseline"] != {}, 5)
     (active,) = [b for b in fleet.catalog.baselines.all(1) if b.active]
-    wait_for(lambda: fleet.catalog.models.get("default", "m").progress["baseline_id"] == active.id)
-    fleet.settled(7)
-    fleet.require_whole(7)
+    found = "/v1/projects/default/models/m"
+    wait_for(lambda: third.http.get(found).json()["baseline"] == active.id, 5)
+    wait_for(lambda: _progress(fleet).get("baseline_id") == active.id)
+    fleet.require_all_judged()
+
+
+def _progress(fleet: Fleet) -> dict[str, Any]:
+    return dict(fleet.catalog.models.get("default", "m").progress)
 
 
 def test_a_holder_that_is_killed_is_followed_by_another_within_15_s(fleet: Fleet) -> None:
     holder = held_by(fleet)
-    fleet.send(records(8, late=0.35))
+    fleet.send_day()
     holder.tell(signal.SIGKILL)
     holder.ended()
     killed = time.monotonic()
     others = fleet.others(holder)
-    fleet.send(records(9, late=0.35), others)
+    fleet.send_day(others)
     wait_for(lambda: fleet.holder() not in (holder, None), TAKEOVER)
     took = time.monotonic() - killed
-    wait_for(lambda: fleet.catalog.windows.closed_until(1) == START + 9 * DAY, 10)
+    until = START + (fleet.days - 1) * DAY
+    wait_for(lambda: fleet.catalog.windows.closed_until(1) == until, 10)
     closed = time.monotonic() - killed
     print(
         f"\nkill -9 of the holder: lease taken over after {took:.1f} s, window after {closed:.1f} s"
     )
     assert took < TAKEOVER
     holder.start()
-    fleet.send(records(10, late=0.35))
-    fleet.settled(10)
-    fleet.require_whole(10)
-    assert fleet.wrong_windows() == [START + n * DAY for n in range(5, 10)]
+    fleet.send_day()
+    fleet.require_all_judged()
     assert held_by(fleet) is not holder
 
 
 def test_a_holder_that_stood_still_and_comes_back_writes_nothing_more(fleet: Fleet) -> None:
     holder = held_by(fleet)
-    fleet.send(records(11, late=0.35))
+    fleet.send_day()
     wait_for(lambda: fleet.catalog.news.read())
     time.sleep(0.15)  # In the middle of its round, as likely as not.
     holder.tell(signal.SIGSTOP)
     stopped = time.monotonic()
     others = fleet.others(holder)
-    fleet.send(records(12, late=0.35), others)
+    fleet.send_day(others)
     wait_for(lambda: fleet.holder() not in (holder, None), TAKEOVER)
     print(f"\nSIGSTOP of the holder: lease taken over after {time.monotonic() - stopped:.1f} s")
-    fleet.send(records(13, late=0.35), others)
-    wait_for(lambda: fleet.catalog.windows.closed_until(1) == START + 13 * DAY)
+    fleet.send_day(others)
+    until = START + (fleet.days - 1) * DAY
+    wait_for(lambda: fleet.catalog.windows.closed_until(1) == until)
     holder.tell(signal.SIGCONT)
-    fleet.send(records(14, late=0.35))
-    fleet.settled(14)
-    fleet.require_whole(14)
-    assert fleet.wrong_windows() == [START + n * DAY for n in range(5, 14)]
+    fleet.send_day()
+    fleet.require_all_judged()
     assert held_by(fleet) is not holder
     assert "another server closes windows" in holder.http.get("/readyz").text
 
 
 def test_a_holder_that_is_told_to_stop_gives_the_work_away_at_once(fleet: Fleet) -> None:
     holder = held_by(fleet)
-    fleet.send(records(15), [holder])
+    fleet.send_day([holder])
     began = time.monotonic()
     holder.tell(signal.SIGTERM)
     wait_for(lambda: fleet.holder() not in (holder, None), 5)
     print(f"\nSIGTERM of the holder: lease taken over after {time.monotonic() - began:.1f} s")
     assert holder.ended() == 0
-    fleet.send(records(16), fleet.others(holder))
-    fleet.settled(16)
-    fleet.require_whole(16)
+    fleet.send_day(fleet.others(holder))
+    fleet.require_all_judged()
     holder.start()
 
 
@@ -139,18 +140,20 @@ def test_first_records_of_a_model_at_several_servers_at_once_make_one_model(flee
         rows = rows.set_column(0, "prediction_id", pa.array(ids))
         rows = rows.append_column(f"own{number}", pa.array([float(number)] * 50))
         sent.update(ids)
-        return fleet.post(fleet.servers[number], "predictions", rows, "new")
+        return fleet.post(fleet.servers[number], "predictions", rows, "at-once")
 
     answers = at_once(send, threads=3)
     assert [answer["accepted"] for answer in answers] == [50] * 3, answers
-    wait_for(lambda: fleet.stored("new") == sent)
-    model = fleet.catalog.models.get("default", "new")
+    wait_for(lambda: fleet.stored("at-once") == sent)
+    model = fleet.catalog.models.get("default", "at-once")
     assert model.schema_number == 1
     own = [name for name in model.schema.names if name.startswith("own")]
     assert len(own) == 1
 
 
 def test_columns_that_several_servers_learn_at_once_are_all_learnt(fleet: Fleet) -> None:
+    first = records(0).slice(0, 50).drop_columns(["label"])
+    fleet.post(fleet.servers[0], "predictions", first, "learning")
     later = {"latency_ms": pa.array([5.0] * 10), "trace_id": pa.array(["t"] * 10)}
     later["status"] = pa.array(["ok"] * 10)
 
@@ -159,13 +162,13 @@ def test_columns_that_several_servers_learn_at_once_are_all_learnt(fleet: Fleet)
         rows = records(0).slice(0, 10).drop_columns(["label"])
         rows = rows.set_column(0, "prediction_id", pa.array([f"{name}{i}" for i in range(10)]))
         return fleet.post(
-            fleet.servers[number], "predictions", rows.append_column(name, later[name]), "new"
+            fleet.servers[number], "predictions", rows.append_column(name, later[name]), "learning"
         )
 
     answers = at_once(send, threads=3)
     assert [answer["accepted"] for answer in answers] == [10] * 3, answers
-    assert set(later) <= set(fleet.catalog.models.get("default", "new").schema.names)
-    wait_for(lambda: sum(fleet.stored("new").values()) == 180)
+    assert set(later) <= set(fleet.catalog.models.get("default", "learning").schema.names)
+    wait_for(lambda: sum(fleet.stored("learning").values()) == 80)
 
 
 def test_records_are_taken_while_the_catalog_is_away_and_nothing_is_lost(

@@ -72,6 +72,6 @@ def test_a_step_that_takes_long_holds_up_no_request_and_one_that_fails_no_other_
         assert begun.wait(20)
         assert Api(http, "fares").post("predictions", json=records(1)).status_code == 202
         assert len(Api(http, "fares").all_records(3)) == 3
-        assert seen == {"broken", "fares"}
+        assert seen >= {"broken", "fares"}
         assert "tidegauge_upkeep_failures_total 0.0" not in http.get("/metrics").text
         held.set()

@@ -22,6 +22,7 @@ from tidegauge.lake.columns import DATE
 from tidegauge.lake.names import TableKind
 from tidegauge.lake.rewriting import Place, day_of, files_of
 from tidegauge.lake.tables import Lake
+from tidegauge.lake.writing import sync_log
 
 #: What a handle of a table is told of its file: see ``files_of``.
 File = Mapping[str, Any]
@@ -122,7 +123,10 @@ def _swap(
         except CommitFailedError:
             continue
         handle.update_incremental()
-        return int(handle.version())
+        version = int(handle.version())
+        if isinstance(place, Path):
+            sync_log(place, version, version)  # What is replaced may be deleted after this.
+        return version
     raise Overtaken(f"{name}: others write all the time; try again")
 
 

@@ -29,7 +29,7 @@ from tidegauge.lake.rewriting import Place, day_of, files_of, opened
 from tidegauge.lake.segments import sync_folder
 from tidegauge.lake.swapping import File, discard, swap
 from tidegauge.lake.tables import LOG_RETENTION, Lake
-from tidegauge.lake.writing import row_group_size, statistics_told, stored_type
+from tidegauge.lake.writing import row_group_size, statistics_told, stored_type, sync_log
 
 #: Files of about one size are joined once there are so many of them on a date.
 SMALL_FILES = 12
@@ -238,6 +238,10 @@ def shorten_log(lake: Lake, project: str, model: str, kind: TableKind) -> None:
         handle.alter.set_table_properties({_KEPT: LOG_RETENTION})
         handle.update_incremental()
     handle.create_checkpoint()
+    place = lake.place(project, model, kind)
+    if isinstance(place, Path):
+        # Before what it stands for is deleted.
+        sync_log(place, int(handle.version()), int(handle.version()))
     handle.cleanup_metadata()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tidegauge.errors import BadInput, Overloaded, TidegaugeError
+from tidegauge.errors import Overloaded, TidegaugeError
 from tidegauge.ingest import Checked, Parsed, parse
 from tidegauge.lake.entries import Entry, JournalRequest
 from tidegauge.server.bodies import unpacked
@@ -109,7 +109,7 @@ def _together(
     for place in places:
         try:
             records = _parsed(runtime, posts[place])
-        except BadInput:
+        except Exception:  # Alone, it meets its own.
             records = []
         if isinstance(records, list) and records:
             bodies[place] = records
