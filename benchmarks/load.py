@@ -25,7 +25,7 @@ import numpy as np
 
 from benchmarks.load_bodies import KINDS, Bodies
 
-CONNECTIONS = {"json": 8, "arrow": 4, "single": 64}
+CONNECTIONS = {"json": 16, "arrow": 4, "single": 64}
 _LONGEST_WAIT = 0.5
 _ACCEPTED = 202
 _BUSY = 429
@@ -45,7 +45,7 @@ class Load:
         How long to send; answers are waited for.
     model, project : str
     connections : int, optional
-        By default 8 for batches of JSON, 4 for Arrow, 64 for single records.
+        By default 16 for batches of JSON, 4 for Arrow, 64 for single records.
     rate : float, optional
         Requests a second; as fast as possible by default.
     keys : bool

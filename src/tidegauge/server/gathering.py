@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tidegauge.server.runtime import Runtime
 
 #: How many gathered requests are enough.
-ENOUGH = 32
+ENOUGH = 16
 #: How many requests are worked on together at most, and how many bytes of bodies.
 MOST_POSTS = 256
 MOST_BYTES = 512 << 10

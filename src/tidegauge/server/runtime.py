@@ -43,7 +43,6 @@ from tidegauge.server.gathering import Gathering
 from tidegauge.server.identity import server_id
 from tidegauge.server.known import Baselines, Model, Models
 from tidegauge.server.pulse import Pulse
-from tidegauge.server.request_ids import carried
 from tidegauge.server.settings import Settings
 from tidegauge.server.sightings import Sightings
 from tidegauge.server.upkeep import Upkeep
@@ -171,7 +170,8 @@ class Runtime:
         )
         self.intake = Intake(settings.max_requests, settings.max_request_bytes)
         cores = os.cpu_count() or 2
-        self.workers = ThreadPoolExecutor(max(2, min(cores, 8)), "ingest")
+        # One for two cores: checking keeps the interpreter, and more threads only fight for it.
+        self.workers = ThreadPoolExecutor(max(1, min(cores // 2, 8)), "ingest")
         self.gathering = Gathering(self)
         self.heavy_workers = ThreadPoolExecutor(1, "baseline")
         self.creating = threading.RLock()
@@ -229,9 +229,8 @@ class Runtime:
         self.catalog.close()
 
     async def in_thread(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """Run blocking work in a worker thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.workers, carried(work, *arguments))
+        """Run blocking work in a thread that no request with records waits for."""
+        return await asyncio.to_thread(work, *arguments)
 
     # Models
 
