@@ -121,17 +121,19 @@ def ceilings(report: Report, seconds: float) -> dict[str, float]:
 
 
 def quick_parts(report: Report, wanted: set[str], top: dict[str, float], scale: float) -> None:
-    """Batches of JSON, and single events."""
-    with serving(FOLDER / "quick") as served:
-        served.watched("load")
-        before = served.closed("load")
-        if "json" in wanted:
-            rate(report, served, "JSON × 500", "json", 60 * scale, 120_000, share_of=top["json"])
-            report.console.print(f"    drained in {served.drain():.1f} s")
-        if "single" in wanted:
-            rate(report, served, "single × 64", "single", 60 * scale, 8_000, share_of=top["single"])
-            report.console.print(f"    drained in {served.drain():.1f} s")
-        report.console.print(f"    {served.closed('load') - before} windows were closed meanwhile")
+    """Batches of JSON, and single events, each with a server of its own."""
+    for kind, name, asked in (("json", "JSON × 500", 120_000), ("single", "single × 64", 8_000)):
+        if kind not in wanted:
+            continue
+        with serving(FOLDER / kind) as served:
+            served.watched("load")
+            before = served.closed("load")
+            rate(report, served, name, kind, 60 * scale, asked, share_of=top[kind])
+            report.console.print(
+                f"    drained in {served.drain():.1f} s; {served.closed('load') - before} windows "
+                "were closed meanwhile"
+            )
+        shutil.rmtree(FOLDER / kind, ignore_errors=True)
 
 
 def sustained(report: Report, top: dict[str, float], scale: float) -> None:

@@ -110,6 +110,15 @@ class Served:
         headers = {"Content-Type": "application/json"}
         with urlopen(Request(f"{self.address}{PATH}/{model}/baselines", body, headers), timeout=60):
             pass
+        self.settle()
+
+    def settle(self, patience: float = 900.0) -> None:
+        """Wait until nothing waits for the lake, and no window can be closed."""
+        until = time.monotonic() + patience
+        while self.backlog() or self.gauges().get("tidegauge_windows_to_close"):
+            if time.monotonic() > until:
+                raise TimeoutError("there are still windows to close")
+            time.sleep(0.5)
 
     def closed(self, model: str) -> int:
         """Return how many windows of a model are closed."""

@@ -46,7 +46,7 @@ def stored(report: Report, scale: float) -> None:
     for _ in range(3):
         with serving(folder, fresh=False, TIDEGAUGE_WINDOW="1d", TIDEGAUGE_LATENESS="1h") as served:
             opened.append(served.opened)
-            _wait_until_idle(served)
+            served.settle()
     report.measured["opened"] = opened
     report.add(
         f"server over {each * MODELS:,} records in {MODELS} models: listens after",
@@ -120,7 +120,7 @@ def _fill(folder: Path, each: int) -> None:
     with serving(folder, TIDEGAUGE_WINDOW="1d", TIDEGAUGE_LATENESS="1h") as served:
         for number in range(MODELS):
             _baseline(served, f"model-{number:02d}", _day(DAYS - 20), rows=20 * 1_000)
-        _wait_until_idle(served)
+        served.settle()
     lake = Lake(folder / "lake")
     for number in range(MODELS):
         rows = _rows(_day(0), DAYS - 21, each, "old", number)
@@ -141,13 +141,3 @@ def _close(served: Served, model: str, day: int) -> float:
             raise TimeoutError(f"the window of {until} was not closed")
         time.sleep(0.02)
     return time.perf_counter() - began
-
-
-def _wait_until_idle(served: Served) -> None:
-    until = time.monotonic() + 900
-    while time.monotonic() < until:
-        gauges = served.gauges()
-        due = gauges.get("tidegauge_windows_to_close", 0) + served.backlog()
-        if not due:
-            return
-        time.sleep(0.5)
