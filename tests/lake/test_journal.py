@@ -151,7 +151,7 @@ def test_an_answer_older_than_a_day_is_forgotten(
         assert not journal.append(request(entry("b"), key="k", answer=b"two")).result().replayed
 
 
-@pytest.mark.parametrize("fails", ["_write_all", "_sync"])
+@pytest.mark.parametrize("fails", ["_write_all", "sync_data"])
 def test_a_group_that_the_disk_does_not_take_leaves_nothing_behind(
     path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

@@ -108,7 +108,7 @@ class SegmentWriter:
             self._cut()
             raise
         try:
-            _sync(self._descriptor)
+            sync_data(self._descriptor)
         except OSError:
             # What the disk has of it cannot be known any more.
             self.spoilt = True
@@ -160,5 +160,6 @@ def _write_all(descriptor: int, buffers: Sequence[Any]) -> None:
             left[0] = left[0][written:]
 
 
-def _sync(descriptor: int) -> None:
+def sync_data(descriptor: int) -> None:
+    """See to it that what was written to a file is on the disk."""
     getattr(os, "fdatasync", os.fsync)(descriptor)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import orjson
@@ -28,9 +28,11 @@ from pyarrow import fs
 from tidegauge.errors import SchemaMismatch
 from tidegauge.lake.columns import DATE
 from tidegauge.lake.names import TableKind
-from tidegauge.lake.segments import sync_folder
+from tidegauge.lake.segments import sync_data, sync_folder
 
 _PROBE = 1_000
+#: Bytes of rows from which a file is written in parts.
+_LARGE = 16 << 20
 _TRIES = 5
 #: Files of one commit that are written at the same time.
 _AT_ONCE = 8
@@ -255,6 +257,24 @@ def _by_date(table: pa.Table) -> Iterator[tuple[date, pa.Table]]:
         yield _EPOCH + timedelta(days=number), ordered.slice(start, end - start)
 
 
+def _write_in_parts(rows: pa.Table, file: BinaryIO, options: dict[str, Any]) -> None:
+    """Write a file for good, each part on the disk before the next is written.
+
+    Else a large file's end would find hundreds of megabytes to be written at once, and the journal,
+    on the same disk, would wait for them with its next commit.
+    """
+    step = options.pop("row_group_size")
+    large = rows.nbytes > _LARGE
+    with pq.ParquetWriter(file, rows.schema, **options) as writer:
+        for first in range(0, max(rows.num_rows, 1), step):
+            writer.write_table(rows.slice(first, step), row_group_size=step)
+            if large:
+                file.flush()
+                sync_data(file.fileno())
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def _written(
     place: Path | fs.FileSystem,
     rows: pa.Table,
@@ -270,9 +290,7 @@ def _written(
         whole.parent.mkdir(parents=True, exist_ok=True)
         try:
             with whole.open("wb") as file:
-                pq.write_table(rows, file, **options)
-                file.flush()
-                os.fsync(file.fileno())
+                _write_in_parts(rows, file, options)
             sync_folder(whole.parent)
             if new_folder:
                 sync_folder(whole.parent.parent)
