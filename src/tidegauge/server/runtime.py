@@ -149,7 +149,14 @@ class Runtime:
         except BaseException:
             self.journal.close()
             raise
-        self.engine = LakeEngine(self.lake, label_horizon=settings.label_horizon, aside=self._aside)
+        cores = os.cpu_count() or 2
+        self.engine = LakeEngine(
+            self.lake,
+            # Half of the cores: a large window that is closed must not hold up what comes in.
+            threads=max(1, cores // 2),
+            label_horizon=settings.label_horizon,
+            aside=self._aside,
+        )
         self._models = Models(self.catalog, settings)
         self._baselines = Baselines(self.catalog, self.lake.store)
         self.facts = Facts(self.lake, self.engine)
@@ -169,7 +176,6 @@ class Runtime:
             on_end=self._note_versions,
         )
         self.intake = Intake(settings.max_requests, settings.max_request_bytes)
-        cores = os.cpu_count() or 2
         # One for two cores: checking keeps the interpreter, and more threads only fight for it.
         self.workers = ThreadPoolExecutor(max(1, min(cores // 2, 8)), "ingest")
         self.gathering = Gathering(self)
