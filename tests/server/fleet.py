@@ -241,6 +241,9 @@ class Fleet:
 
     def stored(self, model: str = "m") -> Counter[str]:
         """Return how often each prediction id stands in the table of records."""
+        where = f"{self.lake}/default/{model}/records"
+        if not DeltaTable.is_deltatable(where, self.options):
+            return Counter()  # Nothing has reached the lake yet.
         table = self.table(model, "records").to_pyarrow_table(columns=["prediction_id"])
         return Counter(table["prediction_id"].to_pylist())
 
