@@ -102,7 +102,7 @@ class Served:
                 model,
                 connections=1,
                 rate=30,
-                clock=lambda _, at=second: at,  # type: ignore[misc]
+                clock=lambda _, at=second: at,
             )
             run(load)
         self.drain()

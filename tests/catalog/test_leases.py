@@ -109,12 +109,12 @@ def test_the_catalog_being_gone_is_no_reason_to_take_over(servers: Servers) -> N
     def gone(name: str) -> None:
         raise Unavailable("gone")
 
-    servers.catalog.leases.look = gone  # type: ignore[method-assign, assignment]
+    servers.catalog.leases.look = gone
     for _ in range(60):
         servers.seconds += 1
         with pytest.raises(Unavailable):
             second.attend()
-    servers.catalog.leases.look = look  # type: ignore[method-assign]
+    servers.catalog.leases.look = look
     assert second.attend() is None
     servers.pass_time(20, first, second)
     assert first.term is not None

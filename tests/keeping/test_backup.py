@@ -43,7 +43,7 @@ def rows(installation: Installation, model: str = "churn") -> dict[str, Any]:
     found = {}
     with closing(Lake(installation.lake, installation.lake_options)) as lake:
         for kind in KINDS:
-            files = lake.files("default", model, kind)  # type: ignore[arg-type]
+            files = lake.files("default", model, kind)
             found[kind] = sum(pq.read_metadata(file).num_rows for file in files)
     return found
 

@@ -467,7 +467,7 @@ def test_five_hundred_findings_are_readable_in_eighty_columns() -> None:
               lambda: "deleted")  # fmt: skip
     console = Console(width=80, file=io.StringIO())
     print_examination(found, console)
-    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    shown = console.file.getvalue()
     lines = shown.splitlines()
     assert max(map(len, lines)) <= 80 and len(lines) < 40
     assert "file_missing × 500" in shown and "… and 495 more" in shown

@@ -355,7 +355,7 @@ def holders_lost(folder: Path, url: str, times: int, sign: signal.Signals) -> st
             if sign == signal.SIGKILL:
                 holder.ended()
             fleet.send(records(2 * turn + 2, late=0.35), fleet.others(holder))
-            wait_for(lambda gone=holder: fleet.holder() not in (gone, None))  # type: ignore[misc]
+            wait_for(lambda gone=holder: fleet.holder() not in (gone, None))
             took.append(time.monotonic() - lost)
             if sign == signal.SIGKILL:
                 holder.start()

@@ -39,7 +39,7 @@ def watch(start_process: Callable[..., Process]) -> Iterator[Starter]:
         server = start_process(**settings(store, **options))
         assert server.address, server.end()
         opened.append(Watched(server.address))
-        opened[-1].process = server  # type: ignore[attr-defined]
+        opened[-1].process = server
         return opened[-1]
 
     yield start
@@ -70,7 +70,7 @@ def test_with_one_call_in_five_failing_records_become_pages_once_and_only_once(
         assert [point["value"] for point in before] == [50] * 3
         page = httpx.get(f"{model.address}/projects/default/models/m")
         assert page.status_code == 200 and "age" in page.text
-        model.process.kill()  # type: ignore[attr-defined]
+        model.process.kill()
         assert not (tmp_path / "data" / "lake").exists()
         cache = tmp_path / "data" / "cache"
         assert any(cache.rglob("*.parquet"))

@@ -169,7 +169,7 @@ def ended_by_sigterm(data: Path, times: int, *, seed: int = 0) -> Outcome:
 
 def _watched(world: World) -> None:
     """Give the model a baseline, once there are records for one, so that windows are judged."""
-    if getattr(world, "has_baseline", False):
+    if world.has_baseline:
         return
     try:
         told = world.get("/v1/projects/default/models/rides")
@@ -179,7 +179,7 @@ def _watched(world: World) -> None:
             "/v1/projects/default/models/rides/baselines",
             {"start": START.isoformat(), "end": START.replace(hour=1).isoformat()},
         )
-        world.has_baseline = True  # type: ignore[attr-defined]
+        world.has_baseline = True
     except (OSError, KeyError):
         return
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -181,8 +180,3 @@ def has_postgres() -> bool:
     from tests.postgres import missing
 
     return missing() is None
-
-
-def has_room(path: Path, megabytes: int) -> bool:
-    """Whether a disk has so much free."""
-    return shutil.disk_usage(path).free > megabytes << 20

@@ -63,6 +63,8 @@ class World:
         if lake is not None:
             settings |= {"TIDEGAUGE_LAKE": lake, "TIDEGAUGE_LAKE_OPTIONS": json.dumps(options)}
         self.address: str | None = None
+        #: Whether the model was given a baseline, so that its windows are judged.
+        self.has_baseline = False
         self.process: subprocess.Popen[str] | None = None
         self.log = log or data.parent / f"{data.name}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)

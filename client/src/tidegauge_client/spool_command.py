@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from tidegauge_client.batch import Answer
@@ -131,7 +132,7 @@ def _files(root: Path, refused: bool) -> Iterator[tuple[Path, Callable[[], None]
             folder.leave()
     if refused:
         for file in _set_aside(root, REFUSED):
-            yield file, lambda file=file: _forget(file)  # type: ignore[misc]
+            yield file, partial(_forget, file)
 
 
 def _forget(file: Path) -> None:

@@ -22,7 +22,6 @@ from tidegauge_client.errors import DamagedError
 MAGIC = b"tidegauge-spool"
 FORMAT = 1
 FIRST_LINE_BYTES = 100
-HEADER_BYTES = 64 * 1024
 BLOCK = 4096
 
 

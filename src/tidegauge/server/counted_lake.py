@@ -48,7 +48,7 @@ class CountedLake(Lake):
             yield
         except _OF_THE_STORE as error:
             if not getattr(error, "counted", False):
-                error.counted = True  # type: ignore[union-attr]
+                error.counted = True  # type: ignore[union-attr]  # A mark of ours on any of them.
                 self.on_failure(what)
             raise
 

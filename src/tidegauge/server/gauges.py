@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
 import time
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidegauge.errors import NotFound, Unavailable
@@ -149,7 +149,7 @@ def _work_of(model: Model, lag: Mapping[str, int]) -> Iterator[Value]:
 def _threads() -> int:
     """Return how many threads the process has, Python's and others', where that can be told."""
     try:
-        return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+        return sum(1 for _ in Path("/proc/self/task").iterdir())
     except OSError:
         return threading.active_count()
 

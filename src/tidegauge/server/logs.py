@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tidegauge.server.settings import Settings
 
 HIDDEN = "***"
-LEVELS = ("debug", "info", "warning", "error")
-FORMATS = ("console", "json")
 
 _SECRET = re.compile(r"secret|password|passwd|token|credential|sas|account_?key|api_?key", re.I)
 _IN_URL = re.compile(r"(?<=://)([^\s:/@]*):[^\s/@]+@")

@@ -59,8 +59,11 @@ async def readyz(
     request: Request,
     exclude: Annotated[
         list[str],
-        Query(description="A part that is not asked for; may be given several times."),
-    ] = [],  # noqa: B006
+        Query(
+            default_factory=list,
+            description="A part that is not asked for; may be given several times.",
+        ),
+    ],
 ) -> Response:
     """Tries every part for real, within two seconds, and names what is wrong.
 
