@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from deltalake import DeltaTable
+
 from benchmarks.load import Load, run
 
 PATH = "/v1/projects/default/models"
@@ -39,7 +41,10 @@ class Seen:
         Bytes: of the journal's backlog; of the process's memory, and without what it shares with
         files.
     files, log : int
-        Files of all tables, and of their logs.
+        Files of all tables on the disk, and of their logs. What was replaced waits there for an
+        hour, for queries that began before.
+    live : int
+        Files that a query reads.
     answer : float
         Seconds that the profile of a day took to be answered.
     """
@@ -50,6 +55,7 @@ class Seen:
     own: int
     files: int = 0
     log: int = 0
+    live: int = 0
     answer: float = 0.0
 
 
@@ -196,7 +202,7 @@ class Watch:
             resident, own = _memory(self.served.pid)
             seen = Seen(time.perf_counter() - began, self.served.backlog(), resident, own)
             if self.model is not None and count % 10 == 0:
-                seen.files, seen.log = _files(self.served.data / "lake")
+                seen.files, seen.log, seen.live = _files(self.served.data / "lake")
                 seen.answer = self._ask(self.model)
             self.seen.append(seen)
             count += 1
@@ -220,11 +226,14 @@ def _memory(pid: int) -> tuple[int, int]:
     return int(found["VmRSS"]) << 10, int(found["RssAnon"]) << 10
 
 
-def _files(lake: Path) -> tuple[int, int]:
-    files = log = 0
+def _files(lake: Path) -> tuple[int, int, int]:
+    """Return how many files the tables have on the disk, in their logs, and for a query to read."""
+    files = log = live = 0
     for path in lake.rglob("*"):
         if path.suffix == ".parquet" and "_delta_log" not in path.parts:
             files += 1
         elif path.suffix == ".json":
             log += 1
-    return files, log
+        elif path.name == "_delta_log":
+            live += len(DeltaTable(path.parent).file_uris())
+    return files, log, live
