@@ -184,12 +184,12 @@ class Profiler:
         if column is None:
             return None
         encoded = encode(column_of(batch, column.name))
-        failed = np.array([_failed(word) for word in encoded.dictionary.to_pylist()] + [False])
-        codes = rows_of(encoded, len(failed) - 1)
-        known = np.flatnonzero(codes < len(failed) - 1)
+        told = np.array([failed(word) for word in encoded.dictionary.to_pylist()] + [False])
+        codes = rows_of(encoded, len(told) - 1)
+        known = np.flatnonzero(codes < len(told) - 1)
         return {
             "status_known": cells.take(known).counts(),
-            "errors": cells.take(np.flatnonzero(failed[codes])).counts(),
+            "errors": cells.take(np.flatnonzero(told[codes])).counts(),
         }
 
     def _hashes(self, batch: pa.RecordBatch) -> NDArray[np.uint64]:
@@ -271,7 +271,7 @@ class Profiler:
         self._add(cells, self._tasks(batch, self._times(batch), cells))
 
 
-def _failed(status: str | None) -> bool:
+def failed(status: str | None) -> bool:
     """Whether a status tells of a failure: an HTTP code from 500 on, or a word that is not well."""
     if status is None:
         return False
