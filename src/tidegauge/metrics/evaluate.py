@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tidegauge.metrics.registry import Linear, Metric, Values, View, find_metric, selected
 from tidegauge.profile import Profile
-from tidegauge.schema import Column
+from tidegauge.schema import Column, ColumnType, Role
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,10 @@ class Series:
         Where there is enough to judge the value, apart from the number of records.
     linear : Linear, optional
         What is judged in place of the value.
+    interval : (lower, upper), optional
+        The 95 % interval of the value, each (window, segment), where the metric tells it itself.
+    reason : (window, segment) of str or None, or None
+        What the value cannot say.
     """
 
     metric: Metric
@@ -45,6 +49,8 @@ class Series:
     n_reference: NDArray[np.int64]
     enough: NDArray[np.bool_]
     linear: Linear | None = None
+    interval: tuple[Values, Values] | None = None
+    reason: NDArray[np.object_] | None = None
 
 
 def evaluate(
@@ -76,18 +82,42 @@ def evaluate(
     wanted = selected() if metrics is None else [_found(one) for one in metrics]
     schema = current.layout.schema
     wanted = [one.within(schema) for one in wanted]
+    single = [one for one in wanted if not one.over_segments]
     series: list[Series] = []
     for column in schema:
         if column.name in current:
             now, then = View(current, column.name), View(reference, column.name)
-            chosen = [m for m in wanted if m.applies_to(column, schema.task)]
+            chosen = [m for m in single if m.applies_to(column, schema.task)]
             series += [_series(m, column, now, then) for m in chosen if _held(m, now, then)]
-    for one in wanted:
+    for one in single:
         if one.applies_to(None, schema.task):
             now, then = View(current, one.group), View(reference, one.group)
             if _held(one, now, then):
                 series.append(_series(one, None, now, then))
-    return series
+    over = [one for one in wanted if one.over_segments]
+    return [*series, *_between_segments(over, current, reference)]
+
+
+def _between_segments(
+    metrics: Iterable[Metric], current: Profile, reference: Profile
+) -> Iterator[Series]:
+    """Yield what compares the segments of one segment column with one another."""
+    schema = current.layout.schema
+    for name, _, _ in current.layout.segment_groups:
+        column = Column(name, ColumnType.CATEGORICAL, Role.SEGMENT)
+        if name in schema:  # A combination of columns has no entry of its own.
+            column = schema[name]
+        views: dict[str, tuple[View, View]] = {}
+        for one in metrics:
+            if one.applies_to(column, schema.task):
+                if one.group not in views:
+                    views[one.group] = (
+                        View(current, one.group, name),
+                        View(reference, one.group, name),
+                    )
+                now, then = views[one.group]
+                if _held(one, now, then):
+                    yield _series(one, column, now, then)
 
 
 def _found(wanted: Metric | str) -> Metric:
@@ -117,9 +147,12 @@ def _series(metric: Metric, column: Column | None, now: View, then: View) -> Ser
         p_value = None if metric.p_value is None else metric.p_value(now, then)
         noise = None if metric.noise is None else metric.noise(now)
         enough = np.isfinite(value) if metric.enough is None else metric.enough(now)
+        interval = None if metric.interval is None else metric.interval(now, then)
         linear = metric.linear(now, then) if metric.linear is not None and metric.judged else None
-    n = support(now), support(then)
-    return Series(metric, column, value, p_value, noise, *n, enough, linear)
+        reason = None if metric.reason is None else metric.reason(now, then)
+    count = metric.records or support
+    n = count(now), count(then)
+    return Series(metric, column, value, p_value, noise, *n, enough, linear, interval, reason)
 
 
 def support(view: View) -> NDArray[np.int64]:

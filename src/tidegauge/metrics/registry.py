@@ -53,6 +53,7 @@ class Family(StrEnum):
     PERFORMANCE = "performance"
     SERVICE = "service"
     STALENESS = "staleness"
+    FAIRNESS = "fairness"
 
 
 class Direction(StrEnum):
@@ -83,10 +84,13 @@ class View:
     profile : Profile
     group : str
         A column name, or one of the groups that belong to no column.
+    over : str
+        The segment column whose segments are compared with one another; empty for none.
     """
 
     profile: Profile
     group: str
+    over: str = ""
 
     def __getitem__(self, name: str) -> Array:
         return self.profile.arrays[self.group][name]
@@ -108,6 +112,14 @@ class View:
     def bins(self) -> Bins:
         """The column's bins."""
         return self.profile.layout.bins[self.group]
+
+    @property
+    def compared(self) -> tuple[slice, tuple[str, ...]]:
+        """Where the segments that are compared lie on the segment axis, and their values."""
+        for name, first, values in self.profile.layout.segment_groups:
+            if name == self.over:
+                return slice(first, first + len(values)), values
+        return slice(0, 0), ()
 
     @cached_property
     def present(self) -> Values:
@@ -143,6 +155,7 @@ class View:
 
 
 Compute = Callable[[View, View], Values]
+Interval = Callable[[View, View], tuple[Values, Values]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +229,9 @@ class Metric:
     p_value : callable, optional
         ``(current, reference) -> (window, segment)`` under "nothing changed", sampling noise
         alone.
+    interval : callable, optional
+        ``(current, reference) -> (lower, upper)``, each (window, segment): the 95 % interval of
+        the value, where it does not follow from ``noise``.
     linear : callable, optional
         ``(current, reference) -> Linear``: the statistics that are judged in its place, on
         ``scale``; by default its own value.
@@ -235,6 +251,14 @@ class Metric:
         not judged.
     requires : str
         The module of an optional part without which it cannot be computed.
+    over_segments : bool
+        Whether it compares the segments of a segment column with one another: then there is one
+        value for each such column, of the whole alone, and views know the column as ``over``.
+    reason : callable, optional
+        ``(current, reference) -> (window, segment)`` of str or None: what the value cannot say.
+    records : callable, optional
+        ``(view) -> (window, segment) int64``: the records that the value rests on, where that is
+        another number than the group tells.
     """
 
     name: str
@@ -259,6 +283,7 @@ class Metric:
     noise: Callable[[View], Values] | None = field(default=None, repr=False)
     enough: Callable[[View], NDArray[np.bool_]] | None = field(default=None, repr=False)
     p_value: Compute | None = field(default=None, repr=False)
+    interval: Interval | None = field(default=None, repr=False)
     linear: Decompose | None = field(default=None, repr=False)
     fewest: int = 30
     weight: float = 1.0
@@ -267,11 +292,20 @@ class Metric:
     uses_reference: bool = True
     asked: bool = False
     requires: str = ""
+    over_segments: bool = False
+    reason: Callable[[View, View], NDArray[np.object_]] | None = field(default=None, repr=False)
+    records: Callable[[View], NDArray[np.int64]] | None = field(default=None, repr=False)
 
     def applies_to(self, column: Column | None, task: Task | None) -> bool:
-        """Whether it is a metric of such a column (``None``: of the model) and task."""
+        """Whether it is a metric of such a column (``None``: of the model) and task.
+
+        One over segments applies to any column by which a model is divided; which ones these are,
+        the layout of a profile says.
+        """
         if self.tasks and task not in self.tasks:
             return False
+        if self.over_segments:
+            return column is not None
         if column is None or self.group:
             return column is None and bool(self.group)
         return column.type in self.types and (not self.roles or column.role in self.roles)
