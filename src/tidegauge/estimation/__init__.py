@@ -1,0 +1,9 @@
+"""Performance without labels: what the baseline's labelled rows teach, taken to other rows.
+
+``relation.py`` learns what happens given the inputs and the score; ``estimator.py`` makes of it
+the group of arrays that performance metrics read.
+"""
+
+from tidegauge.estimation.relation import Relation
+
+__all__ = ["Relation"]
