@@ -115,6 +115,40 @@ def telling(x: Values, worded: NDArray[np.bool_], residuals: Values) -> NDArray[
     return np.sort(np.argsort(-told, kind="stable")[:MOST_COLUMNS])
 
 
+def levelled(x: Values, worded: NDArray[np.bool_] | None = None, levels: int = 100) -> Values:
+    """Return numbers as the mean of their quantile group, categories as they are.
+
+    Trees grow many times quicker on few different numbers, and split between them as well for
+    numbers that were not levelled.
+
+    Parameters
+    ----------
+    x : (row, column) float64
+    worded : (column,) bool, optional
+        Columns to leave alone.
+    levels : int
+
+    Examples
+    --------
+    >>> levelled(np.array([[1.0], [2.0], [3.0], [6.0]]), levels=2).ravel().tolist()
+    [1.5, 1.5, 4.5, 4.5]
+    """
+    out = x.copy()
+    for at in range(x.shape[1]):
+        known = np.flatnonzero(np.isfinite(x[:, at]))
+        if (worded is not None and worded[at]) or not len(known):
+            continue
+        values = x[known, at]
+        cuts = np.unique(np.quantile(values, np.arange(1, levels) / levels))
+        if len(cuts) < levels - 1 and len(np.unique(values)) <= levels:
+            continue
+        group = np.searchsorted(cuts, values)
+        n = np.bincount(group)
+        means = np.bincount(group, values) / np.maximum(n, 1)
+        out[known, at] = means[group]
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class Design:
     """How inputs become the columns of a linear model: about mean 0, spread 1, all finite.

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tidegauge.estimation.inputs import Design, Inputs, telling
+from tidegauge.estimation.inputs import Design, Inputs, levelled, telling
 from tidegauge.estimation.links import Link, Values, Weights, ridge, weigh
 from tidegauge.estimation.targets import First, Said, first_of, labels_of, links_of, said_of, told
 from tidegauge.profile.layout import Layout
@@ -35,6 +35,10 @@ FEWEST_OF_CLASS = 10
 _FOR_TREES = 1_000
 #: Rows up to which one thread is quicker than several.
 _FEW = 20_000
+#: The trees: shallow and few, as what they add is weighed by rows that they have not seen.
+_TREES = {"learning_rate": 0.08, "max_iter": 50, "max_leaf_nodes": 12, "min_samples_leaf": 50}
+#: Rows that a leaf is drawn to zero with.
+_DRAWN = 10.0
 _NO_TREES = (
     "without scikit-learn a linear model stands alone for what inputs tell beyond the score: "
     "pip install 'tidegauge[multivariate]'"
@@ -257,7 +261,7 @@ def _learnt(
     kept = telling(x, inputs.worded, y[:, 0] - links[0].mean(rough))
     inputs, x = inputs.keeping(kept), x[:, kept]
     design = Design.learn(x[part >= 0], inputs.worded)
-    held = _Rows(s, design.rows(x), x)
+    held = _Rows(s, design.rows(x), levelled(x, inputs.worded))
     trees = find_spec("sklearn") is not None
     heads, predicted = [], []
     with _quietly(len(usable)):
@@ -340,23 +344,20 @@ def _grow(
 
     residual, weight = link.working(target, about)
     read = _read_by_trees(task, rows)
-    empty = ~np.isfinite(read).any(axis=0)
+    read = np.concatenate((rows.inputs, levelled(read[:, len(worded) :])), axis=1)
+    blank = ~np.isfinite(read).any(axis=0)
     model = HistGradientBoostingRegressor(
-        learning_rate=0.08,
-        max_iter=120,
-        max_leaf_nodes=15,
-        min_samples_leaf=40,
-        l2_regularization=4.0 * float(weight.mean()),
-        categorical_features=np.concatenate(
-            (worded, np.zeros(read.shape[1] - len(worded), dtype=np.bool_))
-        )
-        & ~empty,
-        early_stopping=True,
-        validation_fraction=0.15,
-        n_iter_no_change=8,
+        **_TREES,
+        l2_regularization=_DRAWN * float(weight.mean()),
+        categorical_features=_and_said(worded, read) & ~blank,
+        early_stopping=False,
         random_state=seed,
     )
-    return model.fit(np.where(empty, 0.0, read), residual, sample_weight=weight)
+    return model.fit(np.where(blank, 0.0, read), residual, sample_weight=weight)
+
+
+def _and_said(worded: NDArray[np.bool_], read: Values) -> NDArray[np.bool_]:
+    return np.concatenate((worded, np.zeros(read.shape[1] - len(worded), dtype=np.bool_)))
 
 
 def _read_by_trees(task: Task | None, rows: _Rows) -> Values:
