@@ -17,6 +17,7 @@ from tidegauge.lake.profiles import ProfileRow, get_profiles, put_profiles
 from tidegauge.lake.tables import Lake
 from tidegauge.lake.upkeep import compact
 from tidegauge.lake.wildcard import ANY
+from tidegauge.metrics.result import Basis
 
 if TYPE_CHECKING:
     from conftest import Rows
@@ -203,3 +204,47 @@ def test_newest_is_one_row_per_key_and_none_is_later(
         (*key, hour) for key, hour in latest.items() if key[1]
     )
     assert len(kept) == len(latest)
+
+
+def believed(
+    rows: Rows, value: float, basis: str | None, computed: float, **fields: object
+) -> dict[str, object]:
+    one = point(rows, value, metric="roc_auc", column=None, computed=computed)
+    return {**one, "basis": basis, "ci_lower": value - 0.1, "ci_upper": value + 0.1, **fields}
+
+
+def test_a_window_keeps_its_estimate_beside_what_was_measured(lake: Lake, rows: Rows) -> None:
+    more = {"basis": pa.string(), "ci_lower": pa.float64(), "ci_upper": pa.float64()}
+    schema = pa.schema(FIELDS | more)
+    steps = [
+        [believed(rows, 0.70, "estimated", 24)],
+        [believed(rows, 0.72, "estimated", 30), believed(rows, 0.74, "partial", 30)],
+        [believed(rows, 0.75, "final", 40)],
+    ]
+    for step in steps:
+        append_points(lake, "p", "m", pa.Table.from_pylist(step, schema=schema))
+    reader = PointReader(lake)
+
+    def read(**wanted: object) -> list[float]:
+        span = rows.start, rows.start + DAY
+        found = reader.read("p", "m", *span, **wanted)  # type: ignore[arg-type]
+        return sorted(found["value"].to_pylist())
+
+    assert read() == [0.75], "what is read without asking is measured"
+    assert read(basis=ANY) == [0.72, 0.75]
+    assert read(basis=Basis.ESTIMATED) == [0.72]
+    assert read(basis=Basis.FINAL) == [0.75]
+    assert read(basis=Basis.PARTIAL) == [], "it is final by now"
+    assert read(basis=Basis.PARTIAL, as_of=rows.at(35)) == [0.74]
+    assert read(basis=ANY, as_of=rows.at(26)) == [0.70]
+    assert read(as_of=rows.at(26)) == []
+
+
+def test_points_of_earlier_releases_are_read_with_the_fields_they_lack(
+    lake: Lake, rows: Rows
+) -> None:
+    append_points(lake, "p", "m", table(point(rows, 1.0)))
+    span = rows.start, rows.start + DAY
+    found = PointReader(lake).read("p", "m", *span, basis=ANY)
+    for name in ("basis", "ci_lower", "ci_upper"):
+        assert found[name].to_pylist() == [None]

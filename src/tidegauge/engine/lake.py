@@ -35,6 +35,7 @@ from tidegauge.lake.scan import (
 )
 from tidegauge.lake.tables import Lake, last_date
 from tidegauge.lake.wildcard import ANY, Wildcard
+from tidegauge.metrics.result import Basis
 from tidegauge.profile.layout import to_datetime
 from tidegauge.schema import Role, Schema
 
@@ -392,6 +393,7 @@ class LakeEngine:
         column: str | Wildcard | None = ANY,
         segment: Mapping[str, str] | Wildcard | None = None,
         version: str | Wildcard | None = ANY,
+        basis: Basis | Wildcard | None = None,
         as_of: datetime | None = None,
     ) -> pa.Table:
         """Return the stored results of the windows that begin within ``[start, end)``.
@@ -407,6 +409,7 @@ class LakeEngine:
             column=column,
             segment=segment,
             version=version,
+            basis=basis,
             as_of=as_of,
         )
 

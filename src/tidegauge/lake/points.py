@@ -1,5 +1,7 @@
 """Stored results: of each metric, column, segment, version and window the newest counts.
 
+A window keeps what was estimated of its performance beside what was measured: of each the newest.
+
 The results of a whole model, without its segments, are what pages read again and again; they are
 kept in memory per file, since a file never changes.
 """
@@ -24,9 +26,13 @@ from tidegauge.errors import SchemaMismatch
 from tidegauge.lake.columns import OWN
 from tidegauge.lake.tables import Lake, last_date
 from tidegauge.lake.wildcard import ANY, Wildcard
+from tidegauge.metrics.result import RESULT_SCHEMA, Basis
 
-#: What names a point; with ``computed_at`` what names a belief about it.
+#: What names a point, beside whether it is estimated; with ``computed_at`` what names a belief.
 KEYS = ("metric", "column", "segment", "version", "window_start")
+
+#: Fields of a result that stored points of earlier releases lack.
+_LATER = ("basis", "ci_lower", "ci_upper")
 
 _COMPUTE: Any = pc
 
@@ -106,6 +112,7 @@ class PointReader:
         column: str | Wildcard | None = ANY,
         segment: Mapping[str, str] | Wildcard | None = None,
         version: str | Wildcard | None = ANY,
+        basis: Basis | Wildcard | None = None,
         as_of: datetime | None = None,
     ) -> pa.Table:
         """Return the results of the windows that begin within ``[start, end)``.
@@ -116,13 +123,17 @@ class PointReader:
             Only these; None for a column is a result of the model as a whole.
         segment : mapping of one column to its value, optional
             The segment; None for the whole, ``ANY`` for the whole and all segments.
+        basis : Basis, optional
+            Of performance only this basis; ``ANY`` for what is measured and what is estimated
+            beside it; by default what is no estimate.
         as_of : datetime, optional
             What was believed then: results computed later do not count.
 
         Returns
         -------
         pyarrow.Table
-            As they were stored, text dictionary-encoded; without rows also without columns.
+            As they were stored, text dictionary-encoded, with null for fields that are newer than
+            they are; without rows also without columns.
         """
         wanted = {"metric": metric, "column": column, "version": version}
         filters = {name: value for name, value in wanted.items() if value is not ANY}
@@ -140,12 +151,21 @@ class PointReader:
                 keep = _COMPUTE.and_(keep, _COMPUTE.less_equal(part["computed_at"], as_of))
             for name, value in filters.items():
                 keep = _COMPUTE.and_(keep, _equals(part[name], value))
+            if basis is None and "basis" in part.column_names:
+                keep = _COMPUTE.and_(keep, _COMPUTE.invert(_estimated(part)))
             parts.append(part if _COMPUTE.all(keep).as_py() else part.filter(keep))
         if not parts:
             return pa.table({})
         found = pa.concat_tables(parts, promote_options="permissive").unify_dictionaries()
         rows = newest(found)
-        return found if len(rows) == len(found) else found.take(rows)
+        found = found if len(rows) == len(found) else found.take(rows)
+        for name in _LATER:
+            if name not in found.column_names:
+                field = RESULT_SCHEMA.field(name)
+                found = found.append_column(field, pa.nulls(len(found), field.type))
+        if isinstance(basis, Wildcard) or basis is None:
+            return found
+        return found.filter(_equals(found["basis"], str(basis)))
 
     def _whole(self, path: str) -> pa.Table:
         """Return a file's results of the whole model, from memory where they are there."""
@@ -164,7 +184,7 @@ class PointReader:
 
 
 def newest(points: pa.Table) -> NDArray[np.int64]:
-    """Return the places of each key's newest row, ascending.
+    """Return the places of each key's newest row, ascending; estimates have keys of their own.
 
     Examples
     --------
@@ -177,6 +197,8 @@ def newest(points: pa.Table) -> NDArray[np.int64]:
     """
     key: NDArray[np.int64] = np.zeros(len(points), dtype=np.int64)
     width = 1
+    if "basis" in points.column_names:
+        key, width = _estimated(points).to_numpy().astype(np.int64), 2
     for name in KEYS:
         codes, count = _codes(points[name])
         if width * count >= 2**62:
@@ -200,6 +222,11 @@ def _codes(column: pa.ChunkedArray[Any]) -> tuple[NDArray[np.int64], int]:
     count = len(merged.dictionary)
     codes = merged.indices.fill_null(count).to_numpy(zero_copy_only=False)
     return codes.astype(np.int64), count + 1
+
+
+def _estimated(points: pa.Table) -> Any:
+    """Return which rows are estimates of performance."""
+    return _equals(points["basis"], Basis.ESTIMATED.value)
 
 
 def _equals(column: pa.ChunkedArray[Any], value: Any) -> Any:

@@ -56,6 +56,8 @@ RESULT_SCHEMA = pa.schema(
         ("spread", pa.float64()),
         ("level", pa.float64()),
         ("reason", pa.string()),
+        ("ci_lower", pa.float64()),
+        ("ci_upper", pa.float64()),
     ]
 )
 
@@ -68,8 +70,10 @@ class Result:
     shown and not judged. ``effect`` is the distance from what was expected, in the metric's
     unit, and ``spread`` the standard deviation of that distance if nothing changed. An alarm's
     ``p_value`` does not pass ``level``, its share of the false-alarm budget. ``reason`` says what
-    the numbers cannot: which value of a category, how many records are wanting. Times are aware
-    UTC.
+    the numbers cannot: which value of a category, how many records are wanting. ``ci_lower`` and
+    ``ci_upper`` are the 95 % interval of the value, ``None`` where it is not known: of an estimated
+    or partial one, of what it will be once every label is there; of a final one, of what records
+    like these lead to. Times are aware UTC.
 
     Examples
     --------
@@ -100,6 +104,8 @@ class Result:
     spread: float | None = None
     level: float | None = None
     reason: str | None = None
+    ci_lower: float | None = None
+    ci_upper: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON holds it: no NaN, times as ISO 8601 in UTC."""

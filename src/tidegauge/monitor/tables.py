@@ -11,10 +11,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tidegauge.metrics.registry import Family
+from tidegauge.metrics.evaluate import Series
+from tidegauge.metrics.registry import Family, Values
 from tidegauge.metrics.result import RESULT_SCHEMA
 from tidegauge.monitor.judge import Judged
+from tidegauge.monitor.scales import back, forward
 from tidegauge.profile import Profile
+
+#: Standard deviations to either side of a value that hold 95 %.
+QUANTILE = 1.959963984540054
 
 
 def results_table(
@@ -78,6 +83,7 @@ def results_table(
     segment = np.concatenate([np.tile(np.arange(width), windows) for width in widths])
     window = np.concatenate([np.repeat(np.arange(windows), width) for width in widths])
     stamp = RESULT_SCHEMA.field("computed_at").type
+    intervals = {id(one): interval_of(one.series) for one in judged}
     rows = {
         "metric": named(lambda one: one.series.metric.name),
         "column": named(lambda one: one.series.column.name if one.series.column else None),
@@ -100,6 +106,8 @@ def results_table(
         "spread": floats(lambda one: one.spread),
         "level": floats(lambda one: one.level),
         "reason": pa.array(cells(lambda one: one.reason), pa.string()),
+        "ci_lower": floats(lambda one: intervals[id(one)][0]),
+        "ci_upper": floats(lambda one: intervals[id(one)][1]),
     }
     if profile.width is None:
         rows |= {name: pa.nulls(total, stamp) for name in ("window_start", "window_end")}
@@ -109,6 +117,27 @@ def results_table(
         rows["window_start"] = pa.array(starts).cast(stamp)
         rows["window_end"] = pa.array(starts + step).cast(stamp)
     return pa.table({name: rows[name] for name in RESULT_SCHEMA.names}).cast(RESULT_SCHEMA)
+
+
+def interval_of(series: Series) -> tuple[Values, Values]:
+    """Return the 95 % interval of a series' values, each (window, segment); NaN where unknown.
+
+    The metric's own, else for performance what its sampling noise leads to, on the scale where
+    that is nearly symmetric.
+    """
+    if series.interval is not None:
+        return series.interval
+    if series.metric.family is not Family.PERFORMANCE or series.noise is None:
+        unknown = np.full(series.value.shape, np.nan)
+        return unknown, unknown
+    n = series.n_current.astype(np.float64)
+    scale = series.metric.scale
+    with np.errstate(all="ignore"):
+        half = QUANTILE * np.sqrt(series.noise)
+        middle = forward(scale, series.value, n)
+        ends = [back(scale, middle + side * half, n) for side in (-1.0, 1.0)]
+        lower, upper = (np.where(np.isfinite(half + series.value), end, np.nan) for end in ends)
+        return np.minimum(lower, series.value), np.maximum(upper, series.value)
 
 
 def _same(text: str | None, n: int) -> pa.Array:

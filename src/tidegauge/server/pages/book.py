@@ -29,6 +29,7 @@ Key = tuple[str, str | None, str | None]
 
 _STATE = {str(state): at for at, state in enumerate(State)}
 _BASIS = {str(basis): at + 1 for at, basis in enumerate(Basis)}
+_ESTIMATED = _BASIS[str(Basis.ESTIMATED)]
 _TEXT = ("metric", "column", "segment")
 
 
@@ -65,6 +66,9 @@ class Month:
     Parameters
     ----------
     places : mapping of Key to (first, last)
+        Of what is measured, or is none of performance.
+    estimates : mapping of Key to (first, last)
+        Of what is estimated of performance.
     units : mapping of Key to str
     ints, floats, reasons : (…, result)
         As those of a :class:`Line`.
@@ -72,6 +76,7 @@ class Month:
     """
 
     places: Mapping[Key, tuple[int, int]]
+    estimates: Mapping[Key, tuple[int, int]]
     units: Mapping[Key, str | None]
     ints: Ints
     floats: Floats
@@ -81,7 +86,7 @@ class Month:
     @property
     def nbytes(self) -> int:
         """Memory, nearly."""
-        return self.ints.nbytes + self.floats.nbytes + self.reasons.nbytes + 400 * len(self.places)
+        return self.ints.nbytes + self.floats.nbytes + self.reasons.nbytes + 400 * len(self.units)
 
 
 _NO_INTS: Ints = np.empty((len(INTS), 0), np.int64)
@@ -114,10 +119,30 @@ class Chapter:
         """All metrics, columns and segments that there are."""
         return list(dict.fromkeys(key for month in self._months for key in month.places))
 
-    def line(self, metric: str, column: str | None = None, segment: str | None = None) -> Line:
-        """Return one line of all versions; an empty one where there is nothing."""
+    @cached_property
+    def estimated(self) -> list[Key]:
+        """All metrics and segments of which there are estimates."""
+        return list(dict.fromkeys(key for month in self._months for key in month.estimates))
+
+    def line(
+        self,
+        metric: str,
+        column: str | None = None,
+        segment: str | None = None,
+        *,
+        estimated: bool = False,
+    ) -> Line:
+        """Return one line of all versions; an empty one where there is nothing.
+
+        Parameters
+        ----------
+        metric, column, segment : str
+        estimated : bool
+            What was estimated, in place of what was measured.
+        """
         key = metric, column, segment
-        parts = [(m, slice(*m.places[key])) for m in self._months if key in m.places]
+        held = [(m, m.estimates if estimated else m.places) for m in self._months]
+        parts = [(month, slice(*places[key])) for month, places in held if key in places]
         if not parts:
             return Line(metric, column, segment, None, _NO_INTS, _NO_FLOATS, _NO_TEXTS)
         ints = np.concatenate([month.ints[:, part] for month, part in parts], axis=1)
@@ -177,7 +202,9 @@ class Book:
                 return held[1]
         begin = datetime.fromisoformat(day).replace(tzinfo=UTC)
         end = (begin + timedelta(days=32)).replace(day=1)
-        table = self._engine.points(model.project, model.name, start=begin, end=end, **scope.asked)
+        table = self._engine.points(
+            model.project, model.name, start=begin, end=end, basis=ANY, **scope.asked
+        )
         month = _month_of(table)
         with self._guard:
             before = self._held.pop(key, None)
@@ -190,7 +217,7 @@ class Book:
 
 def _month_of(table: pa.Table) -> Month:
     if not table.num_rows:
-        return Month({}, {}, _NO_INTS, _NO_FLOATS, _NO_TEXTS, ())
+        return Month({}, {}, {}, _NO_INTS, _NO_FLOATS, _NO_TEXTS, ())
     codes, words = {}, {}
     for name in (*_TEXT, "version", "unit", "state", "basis"):
         codes[name], words[name] = _coded(table[name])
@@ -198,6 +225,8 @@ def _month_of(table: pa.Table) -> Month:
     key: Ints = np.zeros(len(starts), np.int64)
     for name in _TEXT:
         key = key * len(words[name]) + codes[name]
+    basis = _renamed(codes["basis"], words["basis"], _BASIS)
+    key = key * 2 + (basis == _ESTIMATED)
     order = np.lexsort((codes["version"], starts, key))
     versions, version = np.unique(codes["version"], return_inverse=True)
     ints = np.stack(
@@ -206,7 +235,7 @@ def _month_of(table: pa.Table) -> Month:
             _micros(table["window_end"]),
             table["n_current"].fill_null(0).to_numpy(),
             _renamed(codes["state"], words["state"], _STATE),
-            _renamed(codes["basis"], words["basis"], _BASIS),
+            basis,
             version,
         ]
     )
@@ -214,16 +243,18 @@ def _month_of(table: pa.Table) -> Month:
     key = key[order]
     edges = np.flatnonzero(np.diff(key, prepend=key[0] - 1, append=key[-1] + 1))
     places: dict[Key, tuple[int, int]] = {}
+    estimates: dict[Key, tuple[int, int]] = {}
     units: dict[Key, str | None] = {}
     for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         at = int(order[first])
         metric, column, segment = (words[one][codes[one][at]] for one in _TEXT)
-        places[metric, column, segment] = first, last
+        found = estimates if basis[at] == _ESTIMATED else places
+        found[metric, column, segment] = first, last
         units[metric, column, segment] = words["unit"][codes["unit"][at]]
     names = tuple(words["version"][code] for code in versions)
     code, texts = _coded(table["reason"])
     reasons = np.array(texts, dtype=object)[code]
-    return Month(places, units, ints[:, order], floats[:, order], reasons[order], names)
+    return Month(places, estimates, units, ints[:, order], floats[:, order], reasons[order], names)
 
 
 def _coded(column: pa.ChunkedArray[Any]) -> tuple[Ints, list[Any]]:

@@ -53,6 +53,10 @@ class History:
         """Return a line within the range, of the versions that are asked for."""
         return self.served(self.chapter.line(metric, column, self.asked.segment_json))
 
+    def estimate(self, metric: str) -> Line:
+        """Return what was estimated of a performance metric, likewise."""
+        return self.served(self.chapter.line(metric, None, self.asked.segment_json, estimated=True))
+
     def served(self, line: Line, of: Chapter | None = None) -> Line:
         """Return the part of a line within the range, of the version that served then.
 

@@ -24,7 +24,10 @@ TOO_FEW = STATES.index(State.TOO_FEW)
 NOT_APPLICABLE = STATES.index(State.NOT_APPLICABLE)
 
 #: The rows of a line's two arrays.
-FLOATS = ("value", "expected", "lower", "upper", "p_value", "effect", "spread", "level")
+FLOATS = (
+    *("value", "expected", "lower", "upper", "p_value", "effect", "spread", "level"),
+    *("ci_lower", "ci_upper"),
+)
 INTS = ("start", "end", "n", "state", "basis", "version")
 _START, _END, _N, _STATE, _BASIS, _VERSION = range(len(INTS))
 _EPOCH = to_datetime(0)
@@ -46,7 +49,7 @@ class Line:
     ints : (6, window) int64
         As ``INTS`` names them: microseconds since 1970, places in ``STATES`` and ``BASES`` and in
         the versions that the line's source has.
-    floats : (8, window) float64
+    floats : (10, window) float64
         As ``FLOATS`` names them; NaN where there is none.
     reasons : (window,) of str or None
     """
@@ -187,7 +190,7 @@ class Line:
         for start, end, n, state, basis, _, reason, *numbers in zip(
             *self.ints.tolist(), self.reasons.tolist(), *columns, strict=True
         ):
-            value, expected, lower, upper, p_value, effect, spread, level = numbers
+            value, expected, lower, upper, p_value, effect, spread, level, *interval = numbers
             yield Result(
                 self.metric,
                 self.column,
@@ -206,6 +209,8 @@ class Line:
                 spread=spread,
                 level=level,
                 reason=reason,
+                ci_lower=interval[0],
+                ci_upper=interval[1],
             )
 
     def on(self, windows: Ints) -> Line:

@@ -15,6 +15,7 @@ from tidegauge.ingest import UnsupportedMediaType
 from tidegauge.ingest.json import explained, loads
 from tidegauge.lake.wildcard import ANY, Wildcard
 from tidegauge.metrics import find_metric
+from tidegauge.metrics.result import Basis
 from tidegauge.schema import Schema, dump_schema, loads_schema, schema_from_json, schema_to_json
 from tidegauge.server.bodies import read_body, unpacked
 from tidegauge.server.parameters import (
@@ -160,11 +161,18 @@ def get_metrics(
     version: Version = None,
     start: Start = None,
     end: End = None,
+    basis: Annotated[
+        Basis | None,
+        Query(description="Of performance only what is estimated, partial or final; else all."),
+    ] = None,
     as_of: Annotated[
         str | None, Query(description="What was believed at this time, labels since then unseen.")
     ] = None,
 ) -> Response:
-    """The results of closed windows, the newest of each; times are of windows' starts."""
+    """The results of closed windows, the newest of each; times are of windows' starts.
+
+    A window keeps what was estimated of its performance beside what was measured.
+    """
     known = runtime.get(project, model)
     if metric:
         find_metric(metric)
@@ -180,6 +188,7 @@ def get_metrics(
         column=ANY if column is None else column or None,
         segment=_segment(known.schema, segment),
         version=ANY if version is None else version or None,
+        basis=ANY if basis is None else basis,
         as_of=moment(as_of, "as_of"),
     )
     if table.num_rows > MOST_POINTS:
@@ -226,7 +235,7 @@ def get_records(
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("metric", "column", "segment", "version")
+    names = ("metric", "column", "segment", "version", "basis")
     return row["window_start"], *(row[name] or "" for name in names)
 
 
