@@ -82,15 +82,16 @@ def table_of(outcomes: list[Outcome]) -> Table:
     """What was tried, what was acknowledged, and what of it was lost or is there twice."""
     table = Table(title="faults under load", box=None)
     table.add_column("fault", no_wrap=True)
-    for name in ("tried", "acknowledged", "lost", "doubled"):
+    for name in ("tried", "acknowledged", "lost", "doubled", "alarms", "missing or twice"):
         table.add_column(name, justify="right", no_wrap=True)
     for one in outcomes:
         style = None if one.good else "bold red"
         numbers = (one.tried, one.acknowledged, one.lost, one.doubled)
+        numbers += (one.alarms, one.alarms_wrong)
         table.add_row(one.fault, *(f"{number:,}" for number in numbers), style=style)
     total = [
         sum(getattr(one, name) for one in outcomes)
-        for name in ("tried", "acknowledged", "lost", "doubled")
+        for name in ("tried", "acknowledged", "lost", "doubled", "alarms", "alarms_wrong")
     ]
     table.add_row("all", *(f"{number:,}" for number in total), style="bold")
     return table

@@ -52,6 +52,7 @@ def full_disk(folder: Path, times: int, *, min_free: int = 0) -> Outcome:
         try:
             world.start()
             load.start()
+            assert wait_for(world.watch, 60, 0.1)
             for _ in range(times):
                 assert load.go_on(5)
                 refused = len(account.refused)
@@ -83,6 +84,7 @@ def refusing_disk(data: Path, times: int) -> Outcome:
     try:
         world.start()
         load.start()
+        assert wait_for(world.watch, 60, 0.1)
         for _ in range(times):
             assert load.go_on(5)
             assert world.process is not None

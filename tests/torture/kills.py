@@ -8,8 +8,8 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.torture.senders import START, Account, Senders
-from tests.torture.world import Outcome, World, alarms_twice, counted, wait_for
+from tests.torture.senders import Account, Senders
+from tests.torture.world import Outcome, World, counted, wait_for
 
 #: What a server is killed in the middle of, and how it is seen that this begins.
 MOMENTS: dict[str, Callable[[World, random.Random], None]] = {}
@@ -85,7 +85,7 @@ def killed_while(
             if turn:
                 world.start()
             load.go_on(0)
-            _watched(world)
+            world.watch()
             MOMENTS[name](world, chance)
             world.kill()
             if say:
@@ -93,9 +93,8 @@ def killed_while(
         world.start()
         load.finish()
         world.settled()
-        note = f"{alarms_twice(world)} alarms twice"
         code = world.stop()
-        return counted(f"kill -9: {name}", times, world, account, note + _ended(code))
+        return counted(f"kill -9: {name}", times, world, account, _ended(code))
     finally:
         world.close()
 
@@ -110,6 +109,7 @@ def killed_while_erasing(data: Path, times: int, *, seed: int = 0, say: bool = F
     try:
         world.start()
         load.start()
+        assert wait_for(world.watch, 60, 0.1)
         for turn in range(times):
             if turn:
                 world.start()
@@ -148,6 +148,7 @@ def ended_by_sigterm(data: Path, times: int, *, seed: int = 0) -> Outcome:
     try:
         world.start()
         load.start()
+        assert wait_for(world.watch, 60, 0.1)
         for turn in range(times):
             if turn:
                 world.start()
@@ -167,26 +168,9 @@ def ended_by_sigterm(data: Path, times: int, *, seed: int = 0) -> Outcome:
         world.close()
 
 
-def _watched(world: World) -> None:
-    """Give the model a baseline, once there are records for one, so that windows are judged."""
-    if world.has_baseline:
-        return
-    try:
-        told = world.get("/v1/projects/default/models/rides")
-        if told["records"] < 8000:
-            return
-        world.post(
-            "/v1/projects/default/models/rides/baselines",
-            {"start": START.isoformat(), "end": START.replace(hour=1).isoformat()},
-        )
-        world.has_baseline = True
-    except (OSError, KeyError):
-        return
-
-
 def _is_erased(world: World, path: str, number: str) -> bool:
     return str(world.get(f"{path}/{number}")["state"]) == "done"
 
 
 def _ended(code: int) -> str:
-    return "" if code == 0 else f"; the last server ended with {code}"
+    return "" if code == 0 else f"the last server ended with {code}"

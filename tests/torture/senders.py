@@ -62,7 +62,7 @@ class Sender:
         name: str,
         model: str = "rides",
         *,
-        pace: float = 1.0,
+        pace: float = 5.0,
         pause: float = 0.0,
         labels: bool = True,
         seed: int = 0,
@@ -123,7 +123,7 @@ class Sender:
         rows = []
         for _ in range(ROWS):
             moment = START + timedelta(seconds=self._sent * self._pace)
-            odd = self._sent // 400 % 10 == 9
+            odd = self._sent // 200 % 5 == 4
             rows.append(
                 {
                     "prediction_id": f"{self._name}-{self._sent}",

@@ -21,7 +21,7 @@ def lease_holders(folder: Path, times: int, sign: signal.Signals) -> Outcome:
     with Postgres() as postgres:
         told = holders_lost(folder, postgres.database(), times, sign)
     deed = "killed" if sign == signal.SIGKILL else "stood still"
-    return Outcome(f"lease holder {deed}", times, ROWS * (2 * times + 2), 0, 0, told)
+    return Outcome(f"lease holder {deed}", times, ROWS * (2 * times + 2), 0, 0, note=told)
 
 
 def client_without_server(folder: Path, seconds: float) -> Outcome:
@@ -34,6 +34,6 @@ def client_without_server(folder: Path, seconds: float) -> Outcome:
         found.acknowledged,
         found.lost,
         found.doubled,
-        f"all was sent {found.drained_after:.0f} s after its return; the service held at most "
+        note=f"all was sent {found.drained_after:.0f} s after its return; the service held at most "
         f"{found.peak_mib:.0f} MiB",
     )

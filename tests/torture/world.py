@@ -13,12 +13,14 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
-from tests.torture.senders import Account
+from tests.torture.senders import START, Account
 
 #: Everything happens often, so that whatever is killed is killed in the middle of something.
 HURRIED = {
@@ -31,6 +33,13 @@ HURRIED = {
     "TIDEGAUGE_ERASE_GRACE": "0.5s",
     "TIDEGAUGE_MIN_FREE": "0",
 }
+
+
+MODEL = "rides"
+#: Records of which the first hour, of every sender, is a baseline.
+ENOUGH = 2_800
+#: Six windows are too few for a baseline to judge by, so a fixed threshold says what an alarm is.
+MONITORS = {"monitors": [{"metric": "psi", "columns": "distance", "threshold": {"above": 0.5}}]}
 
 
 class World:
@@ -65,6 +74,8 @@ class World:
         self.address: str | None = None
         #: Whether the model was given a baseline, so that its windows are judged.
         self.has_baseline = False
+        #: How often each alarm stood in the catalog when all was judged last.
+        self.alarms: Counter[tuple[Any, ...]] = Counter()
         self.process: subprocess.Popen[str] | None = None
         self.log = log or data.parent / f"{data.name}.log"
         self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -123,15 +134,20 @@ class World:
 
     def post(self, path: str, content: Mapping[str, Any]) -> Any:
         """Post JSON to a path of the API."""
+        return self.send("POST", path, content)
+
+    def send(self, method: str, path: str, content: Mapping[str, Any]) -> Any:
+        """Send JSON to a path of the API, and return what it answers."""
         request = urllib.request.Request(
             f"{self.address}{path}",
             json.dumps(content).encode(),
             {"Content-Type": "application/json"},
+            method=method,
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
-    def settled(self, model: str = "rides", patience: float = 90.0) -> dict[str, Any]:
+    def settled(self, model: str = MODEL, patience: float = 90.0) -> dict[str, Any]:
         """Wait until all that was acknowledged is in the lake and judged; return the model."""
         until = time.monotonic() + patience
         while True:
@@ -142,11 +158,41 @@ class World:
                 assert error.code == 503, error.read()
                 told, lag = {}, {"records": "not told at the moment"}
             if not any(lag.get(name) for name in ("records", "windows", "restatements")):
+                self.alarms = self._alarms(model)
                 return told
             assert time.monotonic() < until, f"not settled after {patience} s: {lag}"
             time.sleep(0.2)
 
-    def stored(self, kind: str = "records", model: str = "rides") -> Counter[str]:
+    def watch(self) -> bool:
+        """Give the model a baseline once there are records for one; whether it has one now."""
+        if not self.has_baseline:
+            path = f"/v1/projects/default/models/{MODEL}"
+            with suppress(OSError, KeyError):
+                if self.get(path)["records"] >= ENOUGH:
+                    end = START + timedelta(hours=1)
+                    body = {"start": START.isoformat(), "end": end.isoformat()}
+                    self.send("PUT", f"{path}/monitors", MONITORS)
+                    self.send("POST", f"{path}/baselines", body)
+                    self.has_baseline = True
+        return self.has_baseline
+
+    def _alarms(self, model: str) -> Counter[tuple[Any, ...]]:
+        """Return how often each alarm stands in an incident of the model."""
+        listed = self.get(f"/v1/projects/default/incidents?model={model}&limit=1000")
+        found: Counter[tuple[Any, ...]] = Counter()
+        for incident in listed["incidents"]:
+            told = self.get(f"/v1/projects/default/incidents/{incident['id']}")
+            for alarm in told["alarms"]:
+                segment = json.dumps(alarm["segment"])
+                found[alarm["metric"], alarm["column"], segment, alarm["window_start"]] += 1
+        path = f"/v1/projects/default/models/{model}/metrics?metric=psi&column=distance"
+        for point in self.get(path)["points"]:
+            if point["state"] == "alarm":
+                # None where no incident tells of it.
+                found.setdefault(("psi", "distance", "null", point["window_start"]), 0)
+        return found
+
+    def stored(self, kind: str = "records", model: str = MODEL) -> Counter[str]:
         """Return how often each prediction id stands in a table of the lake."""
         where = f"{self.lake}/default/{model}/{kind}"
         if not DeltaTable.is_deltatable(where, self.options):
@@ -173,6 +219,8 @@ class Outcome:
         Records that the server had said were durable.
     lost, doubled : int
         Of these; and of all that stands in the lake.
+    alarms, alarms_wrong : int
+        Windows alarmed, and how many of them no incident tells of, or one twice.
     note : str
         What else was found.
     """
@@ -182,12 +230,14 @@ class Outcome:
     acknowledged: int
     lost: int
     doubled: int
+    alarms: int = 0
+    alarms_wrong: int = 0
     note: str = ""
 
     @property
     def good(self) -> bool:
-        """Whether nothing was lost, and nothing is there twice."""
-        return self.lost == 0 and self.doubled == 0
+        """Whether nothing was lost, and nothing is there twice, neither record nor alarm."""
+        return self.lost == 0 and self.doubled == 0 and self.alarms_wrong == 0
 
 
 def counted(
@@ -196,7 +246,7 @@ def counted(
     world: World,
     account: Account,
     note: str = "",
-    model: str = "rides",
+    model: str = MODEL,
     *,
     expected_lost: frozenset[str] = frozenset(),
     erased: frozenset[str] = frozenset(),
@@ -218,20 +268,16 @@ def counted(
     if came_back:
         parts.append(f"{came_back} erased records came back")
         lost |= {"erased records that came back"}
-    return Outcome(fault, tried, len(account.acknowledged), len(lost), doubled, "; ".join(parts))
-
-
-def alarms_twice(world: World) -> int:
-    """Return how many alarms stand in the catalog more than once."""
-    incidents = world.get("/v1/projects/default/incidents?limit=1000")["incidents"]
-    seen: Counter[tuple[Any, ...]] = Counter()
-    for incident in incidents:
-        told = world.get(f"/v1/projects/default/incidents/{incident['id']}")
-        for alarm in told.get("alarms", ()):
-            segment = json.dumps(alarm.get("segment"))
-            key = alarm["metric"], alarm["column"], segment, alarm["window_start"]
-            seen[key] += 1
-    return sum(count - 1 for count in seen.values())
+    return Outcome(
+        fault,
+        tried,
+        len(account.acknowledged),
+        len(lost),
+        doubled,
+        alarms=len(world.alarms),
+        alarms_wrong=sum(abs(times - 1) for times in world.alarms.values()),
+        note="; ".join(parts),
+    )
 
 
 def wait_for(what: Callable[[], bool], patience: float, every: float = 0.002) -> bool:
