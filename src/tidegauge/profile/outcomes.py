@@ -88,12 +88,12 @@ def confidence_arrays(batch: pa.RecordBatch, layout: Layout, cells: Cells) -> Ar
         probabilities.
     """
     if layout.schema.task is Task.BINARY:
-        scores = _scores(batch, layout)
+        scores = scores_of(batch, layout)
         if scores is None:
             return None
         sure = np.maximum(scores, 1.0 - scores)
     elif layout.schema.task is Task.MULTICLASS:
-        _, table = _class_table(batch, layout)
+        _, table = class_table(batch, layout)
         if table is None:
             return None
         sure = table.max(axis=1)
@@ -125,7 +125,7 @@ def _column(batch: pa.RecordBatch, layout: Layout, role: Role) -> pa.Array | Non
     return None if column is None else column_of(batch, column.name)
 
 
-def _scores(batch: pa.RecordBatch, layout: Layout) -> NDArray[np.float64] | None:
+def scores_of(batch: pa.RecordBatch, layout: Layout) -> NDArray[np.float64] | None:
     """Scores of a binary model; None where the schema has none that are numbers."""
     column = layout.schema.role(Role.SCORE)
     if column is None or not isinstance(layout.bins.get(column.name), NumericBins):
@@ -133,18 +133,28 @@ def _scores(batch: pa.RecordBatch, layout: Layout) -> NDArray[np.float64] | None
     return numbers(column_of(batch, column.name))[0]
 
 
+def positives_said(
+    batch: pa.RecordBatch, layout: Layout, scores: NDArray[np.float64] | None
+) -> NDArray[np.int8] | None:
+    """Return whether a binary model said the positive class of each row; -1 where nothing.
+
+    By its prediction; in a schema that has none, whether the score is 0.5 or more.
+    """
+    prediction = _column(batch, layout, Role.PREDICTION)
+    if prediction is not None:
+        return truth(prediction, layout.schema.positive)
+    if scores is None:
+        return None
+    return np.where(np.isfinite(scores), scores >= 0.5, -1).astype(np.int8)
+
+
 def _binary(
     batch: pa.RecordBatch, layout: Layout, cells: Cells, times: NDArray[np.int64] | None
 ) -> Arrays | None:
-    scores = _scores(batch, layout)
-    prediction = _column(batch, layout, Role.PREDICTION)
-    positive = layout.schema.positive
-    y = truth(_column(batch, layout, Role.LABEL), positive)
-    if prediction is not None:
-        said = truth(prediction, positive)
-    elif scores is not None:
-        said = np.where(np.isfinite(scores), scores >= 0.5, -1).astype(np.int8)
-    else:
+    scores = scores_of(batch, layout)
+    y = truth(_column(batch, layout, Role.LABEL), layout.schema.positive)
+    said = positives_said(batch, layout, scores)
+    if said is None:
         return None
     rows = np.flatnonzero((y >= 0) & (said >= 0))
     inner = cells.take(rows)
@@ -190,7 +200,7 @@ def _score_arrays(
     }
 
 
-def _class_table(
+def class_table(
     batch: pa.RecordBatch, layout: Layout
 ) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
     """Scores by class: which classes have one, and (n, those classes); None without any."""
@@ -206,20 +216,35 @@ def _class_table(
     return np.array(places, dtype=np.int64), table
 
 
+def classes_said(
+    batch: pa.RecordBatch,
+    layout: Layout,
+    places: NDArray[np.int64],
+    scores: NDArray[np.float64] | None,
+) -> NDArray[np.int64] | None:
+    """Return the place of the class that was said of each row; one past the last where nothing.
+
+    By the prediction; in a schema that has none, the class with the highest score.
+    """
+    prediction = _column(batch, layout, Role.PREDICTION)
+    c = CategoryBins(layout.classes).size
+    if prediction is not None:
+        return CategoryBins(layout.classes).codes(encode(prediction))[0].astype(np.int64)
+    if scores is None:
+        return None
+    known = np.isfinite(scores).sum(axis=1) == scores.shape[1]
+    return np.where(known, places[np.nan_to_num(scores).argmax(axis=1)], c)
+
+
 def _multiclass(
     batch: pa.RecordBatch, layout: Layout, cells: Cells, times: NDArray[np.int64] | None
 ) -> Arrays | None:
     classes = CategoryBins(layout.classes)
     c = classes.size
     y, _ = classes.codes(encode(_column(batch, layout, Role.LABEL)))
-    places, scores = _class_table(batch, layout)
-    prediction = _column(batch, layout, Role.PREDICTION)
-    if prediction is not None:
-        said, _ = classes.codes(encode(prediction))
-    elif scores is not None:
-        known = np.isfinite(scores).sum(axis=1) == scores.shape[1]
-        said = np.where(known, places[np.nan_to_num(scores).argmax(axis=1)], c)
-    else:
+    places, scores = class_table(batch, layout)
+    said = classes_said(batch, layout, places, scores)
+    if said is None:
         return None
     rows = np.flatnonzero((y < c) & (said < c))
     inner = cells.take(rows)

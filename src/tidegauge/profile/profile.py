@@ -1,8 +1,9 @@
 """The profile: named arrays over (window, segment, …), each with its declared merge.
 
-Array groups are keyed by column name; ``ROWS``, ``PERFORMANCE``, ``CONFIDENCE`` and ``SERVICE``
-are the groups that belong to no column. Which groups and arrays there are follows from the
-layout alone, never from the records. Nothing here computes a statistic.
+Array groups are keyed by column name; ``ROWS``, ``PERFORMANCE``, ``CONFIDENCE``, ``SERVICE`` and
+``ESTIMATE`` are the groups that belong to no column. Which groups and arrays there are follows
+from the layout, never from the records; a profile that an earlier release stored may lack a
+group that later ones have, and so does what it is merged into. Nothing here computes a statistic.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ ROWS = "@rows"
 PERFORMANCE = "@performance"
 CONFIDENCE = "@confidence"
 SERVICE = "@service"
+#: What the model said about all records, labelled or not.
+ESTIMATE = "@estimate"
 
 #: How an array of this name merges; every other array is a sum.
 MERGES: dict[str, Callable[[Array, Array], Array]] = {
@@ -158,6 +161,8 @@ def merge_profiles(profiles: Iterable[Profile]) -> Profile:
     slots = [np.searchsorted(windows, p.windows) for p in items]
     arrays: dict[str, dict[str, Array]] = {}
     for group, held in first.arrays.items():
+        if not all(group in p for p in items):
+            continue
         arrays[group] = {
             name: _stack(name, len(windows), slots, [p.arrays[group][name] for p in items])
             for name in held

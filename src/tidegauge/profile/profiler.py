@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tidegauge.profile.answers import answer_arrays
 from tidegauge.profile.bins import CategoryBins
 from tidegauge.profile.cells import Cells
 from tidegauge.profile.columns import Arrays, column_arrays, encode
@@ -19,6 +20,7 @@ from tidegauge.profile.outcomes import confidence_arrays, outcome_arrays
 from tidegauge.profile.profile import (
     CONFIDENCE,
     EMPTY,
+    ESTIMATE,
     MERGES,
     PERFORMANCE,
     ROWS,
@@ -113,6 +115,7 @@ class Profiler:
             (ROWS, lambda: self._row_arrays(cells, times)),
             (PERFORMANCE, lambda: outcome_arrays(batch, self.layout, cells, times)),
             (CONFIDENCE, lambda: confidence_arrays(batch, self.layout, cells)),
+            (ESTIMATE, lambda: answer_arrays(batch, self.layout, cells)),
             (SERVICE, lambda: self._service_arrays(batch, cells)),
         ]
         tasks += [
