@@ -149,16 +149,24 @@ class Profiler:
         for start in starts:
             self._slots.setdefault(int(start), len(self._slots))
         slots = np.array([self._slots[int(start)] for start in starts], dtype=np.int64)
-        groups = tuple(
-            (first, len(values), self._segment_codes(batch, name, values))
-            for name, first, values in self.layout.segment_groups
-        )
         return Cells(
             batch.num_rows,
             slots,
             window if len(starts) > 1 else None,
             len(self.layout.segments),
-            groups,
+            self.groups(batch),
+        )
+
+    def groups(self, batch: pa.RecordBatch) -> tuple[tuple[int, int, NDArray[np.int64]], ...]:
+        """Return the segment of each row, by segment column.
+
+        Returns
+        -------
+        tuple of (first index on the segment axis, number of values, (n,) int64 codes)
+        """
+        return tuple(
+            (first, len(values), self._segment_codes(batch, name, values))
+            for name, first, values in self.layout.segment_groups
         )
 
     def _segment_codes(
