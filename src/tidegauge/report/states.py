@@ -47,6 +47,7 @@ _LOOKS = (
     Look("not_applicable", "not defined", "", "dash", "·", "Has no value here, so no judgement."),
     Look("shown", "shown", "", "dash", "·", "Shown for the reader, not judged."),
     Look("silent", "silent", "unknown", "ring", "◌", "Nothing has arrived where it was due."),
+    Look("estimated", "estimated", "unknown", "ring", "◌", "Estimated, and not judged: no labels."),
     Look("learning", "learning", "unknown", "ring", "◌", "No baseline yet to judge against."),
     Look("open", "open", "alarm", "triangle", "▲", "An incident that nobody has taken yet."),
     Look("acknowledged", "acknowledged", "warning", "half", "◐", "Somebody is looking at it."),

@@ -22,13 +22,15 @@ from tidegauge.report.charts.spec import (
     time_axis,
     titled,
 )
+from tidegauge.report.charts.uncertain import estimate_bands, part_hatching
 from tidegauge.report.format import interval
 
 _HEIGHT = 180
 #: From so many windows on, only what is wrong is marked.
 _CROWDED = 100
-#: How each basis of a performance value is drawn: dashes, and whether its points are open.
+#: How each basis of a performance value is drawn: its dashes, and how wide its line is.
 _DASHES = {"final": [1, 0], "partial": [7, 2], "estimated": [3, 3]}
+_WIDTHS = {"final": 1.6, "partial": 1.6, "estimated": 1.2}
 _TAKEN = {
     "v": "value",
     "e": "expected",
@@ -38,6 +40,11 @@ _TAKEN = {
     "s": "state",
     "k": "basis",
     "w": "reason",
+    "cl": "ci_lower",
+    "cu": "ci_upper",
+    "x": "estimated",
+    "xl": "estimated_ci_lower",
+    "xu": "estimated_ci_upper",
 }
 
 
@@ -47,6 +54,7 @@ def timeline(
     title: str,
     unit: str | None = None,
     marks: Sequence[TimeMark] = (),
+    estimated: Sequence[Result] = (),
     second: Sequence[Result] = (),
     names: tuple[str, str] = ("", ""),
     brush: bool = False,
@@ -56,8 +64,8 @@ def timeline(
     """Draw a metric's results over their windows.
 
     Measured values are a solid line; those with some of their labels a long-dashed one with
-    open points, estimated ones a dotted one with open points. A band shows what is not an
-    alarm, a triangle what is one.
+    open points on a hatched interval; estimated ones a thin dashed one, on a plain interval where
+    nothing was measured. A band shows what is not an alarm, a triangle what is one.
 
     Parameters
     ----------
@@ -67,6 +75,8 @@ def timeline(
         Of the value axis.
     unit : str or None
     marks : sequence of TimeMark
+    estimated : sequence of Result
+        What was estimated of the same windows.
     second : sequence of Result
         Another series, drawn thin and grey (the other version, another segment).
     names : (str, str)
@@ -83,7 +93,7 @@ def timeline(
     dict
         A Vega-Lite specification.
     """
-    rows = _rows(results)
+    rows = _rows(results, estimated)
     low, high = _extent(rows, marks, zero)
     layers = [*_backdrop(rows, marks, low, high)]
     if second:
@@ -112,9 +122,10 @@ def _span(results: Sequence[Result]) -> str:
     return interval(known[0].window_start, known[-1].window_end) if known else "no time"
 
 
-def _rows(results: Sequence[Result]) -> list[dict[str, Any]]:
+def _rows(results: Sequence[Result], estimated: Sequence[Result]) -> list[dict[str, Any]]:
     """One row a window; what it has not is left out, and so is ``final`` where all are."""
-    mixed = any(result.basis not in (None, Basis.FINAL) for result in results)
+    mixed = bool(estimated) or any(r.basis not in (None, Basis.FINAL) for r in results)
+    guessed = {one.window_start: one for one in estimated if one.value is not None}
     rows: list[dict[str, Any]] = []
     for result in results:
         if result.window_start is None or result.window_end is None:
@@ -127,12 +138,21 @@ def _rows(results: Sequence[Result]) -> list[dict[str, Any]]:
             "l": rounded(result.lower),
             "u": rounded(result.upper),
         }
+        part = result.basis is Basis.PARTIAL
+        if part:
+            row |= {"cl": rounded(result.ci_lower), "cu": rounded(result.ci_upper)}
+        guess = guessed.get(result.window_start)
+        if guess is not None:
+            ends = rounded(guess.ci_lower), rounded(guess.ci_upper)
+            row |= {"x": rounded(guess.value), "xl": ends[0], "xu": ends[1]}
         rows.append({key: value for key, value in row.items() if value is not None})
-        rows[-1] |= {"n": result.n_current, "s": str(result.state)}
-        if result.reason and result.state is not State.OK:
+        alone = guess is not None and "v" not in rows[-1]
+        rows[-1]["n"] = guess.n_current if alone and guess is not None else result.n_current
+        rows[-1]["s"] = "not judged" if alone else str(result.state)
+        if result.reason and (part or result.state is not State.OK) and not alone:
             rows[-1]["w"] = result.reason
         if mixed:
-            rows[-1]["k"] = str(result.basis or Basis.FINAL)
+            rows[-1]["k"] = str(Basis.ESTIMATED if alone else result.basis or Basis.FINAL)
     return rows
 
 
@@ -140,7 +160,9 @@ def _extent(
     rows: Sequence[dict[str, Any]], marks: Sequence[TimeMark], zero: bool
 ) -> tuple[float, float]:
     """Return the least and greatest of what is drawn, so that open bands have an end."""
-    known = [row[key] for row in rows for key in "velu" if key in row]
+    drawn = ("v", "e", "l", "u", "x", "cl", "cu")
+    known = [row[key] for row in rows for key in drawn if key in row]
+    known += [row[key] for row in rows if "v" not in row for key in ("xl", "xu") if key in row]
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
@@ -185,20 +207,31 @@ def _backdrop(
                 "encoding": {"y": _value("e")},
             }
         )
-    return [*layers, *shades(marks, "incident", last, low, high)]
+    layers += shades(marks, "incident", last, low, high)
+    return [*layers, *estimate_bands(rows), *part_hatching(rows)]
 
 
 def _lines(
     rows: Sequence[dict[str, Any]], title: str, unit: str | None, name: str, brush: bool
 ) -> list[dict[str, Any]]:
+    guessed = any("x" in row for row in rows)
     bases = [basis for basis in _DASHES if any(row.get("k") == basis for row in rows)]
+    if guessed and "estimated" not in bases:
+        bases.append("estimated")
     line: dict[str, Any] = {
         "mark": {"type": "line", "stroke": ink("current"), "strokeWidth": 1.6},
         "encoding": {"y": _value("v")},
     }
     if bases:
-        line["data"] = {"values": _runs(rows)}
+        line["data"] = {"values": [*_runs(rows), *_guesses(rows)]}
         line["encoding"]["detail"] = {"field": "g", "type": "nominal"}
+        widths = [_WIDTHS[basis] for basis in bases]
+        line["encoding"]["strokeWidth"] = {
+            "field": "k",
+            "type": "nominal",
+            "scale": {"domain": bases, "range": widths},
+            "legend": None,
+        }
         line["encoding"]["strokeDash"] = {
             "field": "k",
             "type": "nominal",
@@ -217,6 +250,13 @@ def _lines(
     ]
     if bases:
         tip.append({"field": "k", "title": "labels"})
+    if guessed:
+        tip.append({"field": "x", "format": form, "title": "estimated"})
+        tip.append({"field": "xl", "format": form, "title": "estimate from (95 %)"})
+        tip.append({"field": "xu", "format": form, "title": "estimate to"})
+    if any("cl" in row for row in rows):
+        tip.append({"field": "cl", "format": form, "title": "with all labels from (95 %)"})
+        tip.append({"field": "cu", "format": form, "title": "with all labels to"})
     if any("w" in row for row in rows):
         tip.append({"field": "w", "title": "reason"})
     params: list[dict[str, Any]] = [hover()]
@@ -305,8 +345,21 @@ def _runs(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return out
 
 
+def _guesses(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cut the estimates' line at gaps."""
+    out: list[dict[str, Any]] = []
+    run = -1
+    for row in rows:
+        if "x" in row:
+            out.append({"t": _middle(row), "v": row["x"], "k": "estimated", "g": run})
+        else:
+            run -= 1
+    return out
+
+
 def _other(results: Sequence[Result], name: str) -> dict[str, Any]:
-    rows = [{"t": _middle(row), "v": row.get("v"), "g": name or "second"} for row in _rows(results)]
+    held = _rows(results, ())
+    rows = [{"t": _middle(row), "v": row.get("v"), "g": name or "second"} for row in held]
     return {
         "data": {"values": rows},
         "mark": {"type": "line", "stroke": ink("referenceLine"), "strokeWidth": 1.4},

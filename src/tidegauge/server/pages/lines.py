@@ -161,7 +161,11 @@ class Line:
 
     def at(self, start: datetime) -> Result | None:
         """Return the result of the window that begins then."""
-        found = np.flatnonzero(self.starts == to_micros(start))
+        return self.at_start(to_micros(start))
+
+    def at_start(self, micros: int) -> Result | None:
+        """Return the result of the window that begins then, microseconds since 1970."""
+        found = np.flatnonzero(self.starts == micros)
         return self.result(int(found[-1])) if len(found) else None
 
     def last(self) -> Result | None:
@@ -212,6 +216,13 @@ class Line:
                 ci_lower=interval[0],
                 ci_upper=interval[1],
             )
+
+    def hollow(self) -> Line:
+        """Return the line's windows without their values."""
+        ints = self.ints.copy()
+        ints[_STATE], ints[_N], ints[_BASIS] = NOT_APPLICABLE, 0, 0
+        reasons = np.full(len(self), None, dtype=object)
+        return replace(self, ints=ints, floats=np.full_like(self.floats, np.nan), reasons=reasons)
 
     def on(self, windows: Ints) -> Line:
         """Return the line over these windows, with gaps where it has none of them.

@@ -16,6 +16,7 @@ from tidegauge.report.charts import Count, Lane, Spec, alarm_counts, timeline
 from tidegauge.report.format import ago, instant, plural, share
 from tidegauge.schema import Role
 from tidegauge.server.pages.book import Chapter
+from tidegauge.server.pages.estimated import guesses_of, label_words
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.pages.marks import marks_of
@@ -95,6 +96,8 @@ class ModelView:
         Performance in the newest window with labels.
     labels : Result or None
         The newest window with labels.
+    guesses : tuple of Result
+        Estimates of the newest window, where that was not measured in whole.
     columns : tuple of ColumnGroup
     segments : SegmentView or None
     versions : tuple of (name, first window)
@@ -109,6 +112,7 @@ class ModelView:
     calm: list[str]
     figures: tuple[Result, ...]
     labels: Result | None
+    guesses: tuple[Result, ...]
     columns: tuple[ColumnGroup, ...]
     segments: SegmentView | None
     versions: tuple[tuple[str | None, datetime], ...]
@@ -137,6 +141,7 @@ def model_view(history: History, by_segment: Chapter | None) -> ModelView:
         calm_of(history),
         figures,
         figures[0] if figures else None,
+        guesses_of(history),
         tuple(column_groups(history)),
         segments,
         tuple((name, to_datetime(start)) for name, start in history.versions),
@@ -196,11 +201,13 @@ def lanes_of(history: History) -> list[Drawn]:
     lane = lane_of(history)
     out = []
     for at, metric in enumerate(_asked_metrics(history)):
-        line = history.line(metric.name)
-        if len(line):
+        line, guess = history.line(metric.name), history.estimate(metric.name)
+        if len(line) or len(guess):
             height = _LEAD if at == 0 else _SECOND
-            about = question(history, metric.name) or "performance"
-            out.append(_lane(history, lane, line, about, ("performance",), height))
+            labels = label_words(history, metric.name)
+            asked = question(history, metric.name) or "performance"
+            about = f"{asked} · {labels}" if labels else asked
+            out.append(_lane(history, lane, line, about, ("performance",), height, guess=guess))
     for key, title, lines in _by_column(history):
         if _any_alarm(lines):
             out.append(_counted(history, lane, key, title, counts_of(history, lines, key)))
@@ -270,18 +277,23 @@ def _lane(
     height: int,
     *,
     zero: bool = False,
+    guess: Line | None = None,
 ) -> Drawn:
+    guess = line.hollow() if guess is None else guess
+    held = line if len(line) else guess.hollow()
     spec = timeline(
-        line.on(history.windows).results(),
+        held.on(history.windows).results(),
         title=line.metric,
-        unit=line.unit,
+        unit=held.unit,
         marks=marks_of(history, kinds, metric=line.metric),
+        estimated=guess.results() if np.isfinite(guess.value).any() else (),
         brush=True,
         height=height,
         zero=zero,
     )
-    held = held_by(lane, spec, line)
-    return Drawn(line.metric, line.metric, about, held, height + 40, line.last())
+    on_axis = held_by(lane, spec, line)
+    newest = line.last() or guess.last()
+    return Drawn(line.metric, line.metric, about, on_axis, height + 40, newest)
 
 
 def held_by(lane: Lane, spec: Spec, line: Line) -> Spec:

@@ -11,6 +11,7 @@ from tidegauge.metrics.result import Result, State
 from tidegauge.profile.layout import to_datetime
 from tidegauge.report.arithmetic import why
 from tidegauge.report.format import day, interval, plural
+from tidegauge.server.pages.estimated import said, unlabelled
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.shown import model_state
@@ -101,6 +102,17 @@ def _now(history: History) -> Verdict:
         return Verdict("too_few", f"The newest window could not be judged: {wanting}.")
     harmful = [one for one in history.within if one.severity != "info"]
     about = f"{_harmless(going_on)} {_unknown_performance(history)}".strip()
+    guess, worse = said(history)
+    if guess and (worse or unlabelled(history)):
+        labels = "no labels yet" if unlabelled(history) else "not all labels are there"
+        if worse:
+            told = f"Probably not working as expected: {guess}; {labels} to judge it by."
+            return Verdict("estimated", told, about)
+        rest = "Inputs and outputs are in their bands; performance is estimated, not judged."
+        told = f"Working as expected, as estimated: {guess}; {labels}."
+        return Verdict("ok", told, f"{about} {rest}".strip())
+    if guess:
+        about = f"{about} In the newest window {guess}.".strip()
     since = max((one.last_window for one in harmful), default=None)
     if since is None:
         told = f"nothing of {plural(history.span.windows, 'window')} is out of its band"
