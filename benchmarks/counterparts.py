@@ -83,7 +83,7 @@ from benchmarks.samples import (
     Service,
     Words,
 )
-from tidegauge.metrics import find_metric
+from tidegauge.metrics import Family, all_metrics, find_metric
 
 DIGITS = 1e-9
 INF = float("inf")
@@ -259,6 +259,10 @@ _TIMES = "a difference of two times"
 
 #: Metrics that have no exact counterpart, because …
 WITHOUT = {
+    **dict.fromkeys(
+        (one.name for one in all_metrics().values() if one.family is Family.FAIRNESS),
+        "benchmarks/estimation_fairness.py holds them against fairlearn",
+    ),
     "location_shift": "normal scores over bins are in neither library",
     "shape_shift": "normal scores over bins are in neither library",
     "cramer_von_mises": _SCIPY,

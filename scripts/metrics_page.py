@@ -12,6 +12,10 @@ ABOUT = {
     Family.QUALITY: "What is missing, new, out of range or unreadable, and plain figures.",
     Family.PERFORMANCE: "How right the model is, where labels are.",
     Family.SERVICE: "How fast and how reliably it answers.",
+    Family.FAIRNESS: (
+        "How far the segments of one segment column lie apart: a value for each such column, with "
+        "its interval ([fairness](fairness.md))."
+    ),
     Family.STALENESS: "How old model, baseline and newest label are at the end of a window.",
 }
 
@@ -46,6 +50,8 @@ ELSEWHERE = (
 
 
 def _where(one: Metric) -> str:
+    if one.over_segments:
+        return "segment columns, " + ", ".join(sorted(task.value for task in one.tasks))
     if one.group:
         return ", ".join(sorted(task.value for task in one.tasks)) or "the model"
     return ", ".join(sorted(kind.value for kind in one.types))

@@ -28,11 +28,14 @@ QUIET: dict[Kind, int] = {
     Kind.VOLUME: 2,
     Kind.SERVICE: 2,
     Kind.STALENESS: 2,
+    Kind.FAIRNESS: 7,
 }
 #: A hole in the data is over as soon as the data are back.
 _HOLE_QUIET = 1
 #: Kinds of which every metric has incidents of its own.
-_BY_METRIC = frozenset({Kind.PERFORMANCE, Kind.QUALITY, Kind.SERVICE, Kind.STALENESS})
+_BY_METRIC = frozenset(
+    {Kind.PERFORMANCE, Kind.QUALITY, Kind.SERVICE, Kind.STALENESS, Kind.FAIRNESS}
+)
 #: Columns that begin to drift within so many windows are taken to have one cause.
 _TOGETHER = 3
 

@@ -48,6 +48,8 @@ def title(kind: Kind, alarms: Sequence[Alarm], schema: Schema, width: timedelta)
         return f"{listed(_ranked(alarms))} {_damage(alarms)}{when}"
     if kind is Kind.VOLUME:
         return f"{'Fewer' if direction(alarms) < 0 else 'More'} records than usual{when}"
+    if kind is Kind.FAIRNESS:
+        return f"{alarms[0].metric} of {listed(_ranked(alarms))} out of bounds{when}"
     if kind is Kind.STALENESS:
         return f"{_STALE.get(alarms[0].metric, alarms[0].metric)} older than allowed{when}"
     return _service(alarms) + when

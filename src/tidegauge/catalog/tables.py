@@ -54,6 +54,7 @@ class IncidentKind(StrEnum):
     SERVICE = "service"
     VOLUME = "volume"
     STALENESS = "staleness"
+    FAIRNESS = "fairness"
 
 
 class IncidentState(StrEnum):

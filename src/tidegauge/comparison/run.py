@@ -168,7 +168,8 @@ def compare(
     verdicts = judge(series, expectations(then, policies), now.windows, width, policies)
     judged = hold(verdicts.judged, policies, now, baseline.total, past_of(then, baseline.total))
     basis = np.full(now.rows.shape, Basis.FINAL.value, dtype=object)
-    by_segment = np.array([one.metric.family is not Family.STALENESS for one in series])
+    of_the_whole = (Family.STALENESS, Family.FAIRNESS)
+    by_segment = np.array([one.metric.family not in of_the_whole for one in series])
     table = results_table(judged, now, computed_at=moment, basis=basis, keep=by_segment)
     sides = (source_info(first, then), source_info(second, now))
     notes += without_windows(sides[0]) if width is None else []

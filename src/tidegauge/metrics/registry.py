@@ -42,6 +42,7 @@ FAMILIES = (
     "multivariate",
     "embedding",
     "text",
+    "fairness",
 )
 
 

@@ -414,7 +414,7 @@ def _look_up(monitor: Monitor, place: Node, columns: list[Node], schema: Schema 
         raise problem(place, f"no metric {monitor.metric!r}{hint}; docs/metrics.md lists all")
     if monitor.metric != "*":
         _check_extras(metrics, place)
-    if columns and all(one.group for one in metrics):
+    if columns and all(one.group and not one.over_segments for one in metrics):
         raise problem(
             columns[0], f"{monitor.metric} is of the model as a whole; leave 'columns' out"
         )
@@ -433,7 +433,8 @@ def _look_up(monitor: Monitor, place: Node, columns: list[Node], schema: Schema 
         if tasks and (schema.task is None or schema.task.value not in tasks):
             own = "has no task" if schema.task is None else f"is {schema.task.value}"
             raise problem(place, f"{monitor.metric} is for {_or(tasks)} models, and this one {own}")
-        raise problem(place, f"the schema has no column that {monitor.metric} is for")
+        which = "segment column" if all(one.over_segments for one in metrics) else "column"
+        raise problem(place, f"the schema has no {which} that {monitor.metric} is for")
 
 
 def _check_extras(metrics: Iterable[Metric], place: Node) -> None:
@@ -452,12 +453,15 @@ def _watched(
         one.applies_to(column, schema.task) and monitor.covers(one, column)
         for one in metrics
         for column in held
+        if not one.over_segments or (column is not None and column.name in schema.segments)
     )
 
 
 def _not_for(monitor: Monitor, metrics: list[Metric], pattern: str, found: list[Column]) -> str:
     """Say what columns a metric is for, and what these are instead."""
     what = "Evidently's threshold" if monitor.metric == "*" else monitor.metric
+    if all(one.over_segments for one in metrics):
+        return f"{what} is for segment columns; list {found[0].name!r} under 'segments' to be one"
     types = {kind.value for one in metrics for kind in one.types}
     if monitor.metric == "*":
         types = {"numeric", "categorical", "boolean"}

@@ -321,6 +321,8 @@ def _verdict(test: _Test, move: SpanTest, strength: Strength, share: Share) -> J
     spread = (high - low) / 2
     lower, upper = _band(test, move, share)
     reason = np.full(state.shape, None, dtype=object)
+    if series.reason is not None:
+        reason[:] = series.reason
     few(reason, state == _TOO_FEW, series)
     enough = series.n_current >= series.metric.fewest
     short(reason, (state == _TOO_FEW) & enough & (test.short > 0).all(axis=-1), test.short)
@@ -427,6 +429,8 @@ def _shown(series: Series, expectation: Expectation | None) -> Judged:
     usual = nan if expectation is None else np.broadcast_to(expectation.usual, shape)
     state = np.where(np.isfinite(series.value), _OK, _NOT)
     state = np.where((series.n_current == 0) & (state == _NOT), _TOO_FEW, state)
+    if series.metric.over_segments:
+        state = np.where(~series.enough & (state == _NOT), _TOO_FEW, state)
     return Judged(
         series,
         usual,
@@ -437,5 +441,5 @@ def _shown(series: Series, expectation: Expectation | None) -> Judged:
         _STATES[state],
         nan,
         nan,
-        np.full(shape, None, dtype=object),
+        np.full(shape, None, dtype=object) if series.reason is None else series.reason.copy(),
     )

@@ -248,7 +248,8 @@ def _bounded(
     verdict[few] = State.TOO_FEW.value
     reasons = one.reason.copy()
     for w, s in np.argwhere(asked):
-        reasons[w, s] = reason(int(w), int(s))
+        held, told = reason(int(w), int(s)), one.reason[w, s]
+        reasons[w, s] = held if told is None else f"{held}; {told}"
     return replace(
         one,
         lower=np.where(asked, low, one.lower),

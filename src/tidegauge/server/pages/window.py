@@ -26,6 +26,7 @@ from tidegauge.server.shown import by_harm
 MOST_RESULTS, MOST_RECORDS = 400, 50
 _FAMILIES = (
     Family.PERFORMANCE,
+    Family.FAIRNESS,
     Family.SERVICE,
     Family.DRIFT,
     Family.QUALITY,
