@@ -9,7 +9,9 @@ from tidegauge.version import __version__
 
 if TYPE_CHECKING:
     from tidegauge.comparison import Report, compare
+    from tidegauge.comparison.explaining import explain_change
     from tidegauge.errors import BadInput, TidegaugeError
+    from tidegauge.explain.parts import Decomposition
     from tidegauge.monitor.document import load_policies
     from tidegauge.monitor.online import detect_changes
     from tidegauge.monitor.policy import FalseAlarms, Monitor, Policies, Threshold
@@ -21,6 +23,7 @@ _HOMES = {
     "Client": "tidegauge_client",
     "Column": "tidegauge.schema",
     "ColumnType": "tidegauge.schema",
+    "Decomposition": "tidegauge.explain.parts",
     "FalseAlarms": "tidegauge.monitor.policy",
     "Monitor": "tidegauge.monitor.policy",
     "Policies": "tidegauge.monitor.policy",
@@ -32,6 +35,7 @@ _HOMES = {
     "TidegaugeError": "tidegauge.errors",
     "compare": "tidegauge.comparison",
     "detect_changes": "tidegauge.monitor.online",
+    "explain_change": "tidegauge.comparison.explaining",
     "infer_schema": "tidegauge.schema",
     "load_policies": "tidegauge.monitor.document",
     "load_schema": "tidegauge.schema",
@@ -42,6 +46,7 @@ __all__ = [
     "Client",
     "Column",
     "ColumnType",
+    "Decomposition",
     "FalseAlarms",
     "Monitor",
     "Policies",
@@ -54,6 +59,7 @@ __all__ = [
     "__version__",
     "compare",
     "detect_changes",
+    "explain_change",
     "infer_schema",
     "load_policies",
     "load_schema",

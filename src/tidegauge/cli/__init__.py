@@ -7,7 +7,16 @@ from __future__ import annotations
 
 import sys
 
-from tidegauge.cli import columns, comparing, erasing, keeping, quarantine, running, watching
+from tidegauge.cli import (
+    columns,
+    comparing,
+    erasing,
+    explaining,
+    keeping,
+    quarantine,
+    running,
+    watching,
+)
 from tidegauge.cli.app import app
 from tidegauge.errors import TidegaugeError
 
@@ -16,6 +25,7 @@ __all__ = [
     "columns",
     "comparing",
     "erasing",
+    "explaining",
     "keeping",
     "main",
     "quarantine",
