@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from tidegauge.comparison.fit import (
-    checked_segments,
-    fit,
-    naive_times,
-    policies_of,
-    schema_of,
-)
+from tidegauge.comparison.fit import policies_of
 from tidegauge.comparison.report import Report
+from tidegauge.comparison.sides import Progress, open_sides
 from tidegauge.comparison.summary import report_data, source_info, without_windows
-from tidegauge.comparison.windows import whole_windows
-from tidegauge.engine import open_source, profile_source, survey_source
-from tidegauge.engine.beside import beside
-from tidegauge.engine.source import Source
-from tidegauge.errors import BadInput, EmptyInput
+from tidegauge.errors import BadInput
 from tidegauge.metrics import Series, evaluate
 from tidegauge.metrics.registry import ALL, Family, selected
 from tidegauge.metrics.result import Basis
@@ -31,7 +22,7 @@ from tidegauge.monitor import expectations, judge, results_table
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.thresholds import hold, past_of
 from tidegauge.profile import Baseline, Profile
-from tidegauge.schema import ColumnType, Role, Schema
+from tidegauge.schema import Schema
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _WIDEST = timedelta(days=3660)
@@ -73,7 +64,7 @@ def compare(
     *,
     metrics: str | Iterable[str] = (),
     monitors: Policies | str | os.PathLike[str] | None = None,
-    progress: Callable[[str, int, int | None], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Compare records with a reference, and judge what changed.
 
@@ -121,46 +112,10 @@ def compare(
     width = None if window is None else parse_window(window)
     metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
     selected(metrics)
-    first, second = (
-        open_source(reference, _name(reference, "reference")),
-        open_source(current, _name(current, "current")),
-    )
-    known = schema_of(schema, first, checked_segments(segments, first))
-    policies = policies_of(monitors, schema, known)
+    sides = open_sides(reference, current, schema, segments)
+    policies = policies_of(monitors, schema, sides.schema)
     wanted = selected((*metrics, *sorted(policies.asked())))
-    known, notes = fit(known, first, second)
-    if width is not None and known.role(Role.TIMESTAMP) is None:
-        held = [repr(one.name) for one in known if one.type is ColumnType.DATETIME]
-        which = f"give it to {' or '.join(held)}" if held else "name it"
-        raise BadInput(
-            f"a window needs a column with the role timestamp; {which} in the schema, or leave "
-            "the window out",
-            code="no_timestamp",
-        )
-    notes += naive_times(known, first, second)
-    done = _Progress(progress)
-    helper = beside(current, second)
-    try:
-        survey = survey_source(first, known, progress=done.stage("looking at the reference", first))
-        if survey.rows == 0:
-            raise EmptyInput(f"{first.name} has no rows; a reference needs some", code="empty")
-        layout = survey.layout("reference")
-        if helper is not None:
-            helper.begin(layout, width)
-        then = profile_source(
-            first, layout, width, progress=done.stage("profiling the reference", first)
-        )
-        now = None if helper is None else helper.result(layout)
-    finally:
-        if helper is not None:
-            helper.end()
-    if now is None:
-        now = profile_source(second, layout, width, progress=done.stage("profiling", second))
-    if not now.rows.sum():
-        raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
-    then, partial = whole_windows(then, first.name)
-    now, cut = whole_windows(now, second.name)
-    notes += partial + cut
+    then, now, notes = sides.fitted(width).profiled(width, progress)
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
     series = evaluate(with_facts(now, _facts(then, now)), baseline.total, wanted)
@@ -171,9 +126,9 @@ def compare(
     of_the_whole = (Family.STALENESS, Family.FAIRNESS)
     by_segment = np.array([one.metric.family not in of_the_whole for one in series])
     table = results_table(judged, now, computed_at=moment, basis=basis, keep=by_segment)
-    sides = (source_info(first, then), source_info(second, now))
-    notes += without_windows(sides[0]) if width is None else []
-    return Report(report_data(judged, baseline, now, table, sides, moment, notes, window))
+    infos = (source_info(sides.first, then), source_info(sides.second, now))
+    notes += without_windows(infos[0]) if width is None else []
+    return Report(report_data(judged, baseline, now, table, infos, moment, notes, window))
 
 
 def _facts(then: Profile, now: Profile) -> Facts:
@@ -187,25 +142,3 @@ def unanswered(names: Iterable[str], series: Iterable[Series]) -> list[str]:
     found = {one.metric.name for one in series} | {ALL}
     left = [name for name in names if name not in found]
     return [f"nothing here that {' or '.join(left)} could be computed for"] if left else []
-
-
-class _Progress:
-    """Tells a caller how far each stage is."""
-
-    def __init__(self, call: Callable[[str, int, int | None], None] | None) -> None:
-        self._call = call
-
-    def stage(self, name: str, source: Source) -> Callable[[int], None]:
-        done = 0
-
-        def advance(rows: int) -> None:
-            nonlocal done
-            done += rows
-            if self._call is not None:
-                self._call(name, done, source.rows)
-
-        return advance
-
-
-def _name(what: Any, side: str) -> str:
-    return str(what) if isinstance(what, str | os.PathLike) else side

@@ -1,0 +1,141 @@
+"""The two sides of a comparison: opened, held to one schema, profiled in the reference's bins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from tidegauge.comparison.fit import checked_segments, fit, naive_times, schema_of
+from tidegauge.comparison.windows import whole_windows
+from tidegauge.engine import open_source, profile_source, survey_source
+from tidegauge.engine.beside import beside
+from tidegauge.engine.source import Source
+from tidegauge.errors import BadInput, EmptyInput
+from tidegauge.profile import Profile
+from tidegauge.schema import ColumnType, Role, Schema
+
+#: Called with a stage, the rows done, and the rows in all where that is known.
+Progress = Callable[[str, int, int | None], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Two sources that are compared.
+
+    Parameters
+    ----------
+    first, second : Source
+        The reference, and what is held against it.
+    current : path or frame
+        What the second was opened from.
+    schema : Schema
+    notes : tuple of str
+        What a reader should know of them.
+    """
+
+    first: Source
+    second: Source
+    current: Any
+    schema: Schema
+    notes: tuple[str, ...] = ()
+
+    def fitted(self, width: timedelta | None) -> Sides:
+        """Return the sides with the schema reduced to what both have.
+
+        Raises
+        ------
+        SchemaMismatch
+            Saying what does not fit.
+        BadInput
+            If there should be windows and nothing tells the time.
+        """
+        known, notes = fit(self.schema, self.first, self.second)
+        if width is not None and known.role(Role.TIMESTAMP) is None:
+            held = [repr(one.name) for one in known if one.type is ColumnType.DATETIME]
+            which = f"give it to {' or '.join(held)}" if held else "name it"
+            raise BadInput(
+                f"a window needs a column with the role timestamp; {which} in the schema, or leave "
+                "the window out",
+                code="no_timestamp",
+            )
+        notes += naive_times(known, self.first, self.second)
+        return replace(self, schema=known, notes=(*self.notes, *notes))
+
+    def profiled(
+        self, width: timedelta | None, progress: Progress | None = None
+    ) -> tuple[Profile, Profile, list[str]]:
+        """Return both profiles in bins of the reference, and what a reader should know of them.
+
+        Raises
+        ------
+        EmptyInput
+            If a side has no rows.
+        """
+        first, second = self.first, self.second
+        done = _Stages(progress)
+        helper = beside(self.current, second)
+        try:
+            looking = done.stage("looking at the reference", first)
+            survey = survey_source(first, self.schema, progress=looking)
+            if survey.rows == 0:
+                raise EmptyInput(f"{first.name} has no rows; a reference needs some", code="empty")
+            layout = survey.layout("reference")
+            if helper is not None:
+                helper.begin(layout, width)
+            reading = done.stage("profiling the reference", first)
+            then = profile_source(first, layout, width, progress=reading)
+            now = None if helper is None else helper.result(layout)
+        finally:
+            if helper is not None:
+                helper.end()
+        if now is None:
+            now = profile_source(second, layout, width, progress=done.stage("profiling", second))
+        if not now.rows.sum():
+            raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
+        then, partial = whole_windows(then, first.name)
+        now, cut = whole_windows(now, second.name)
+        return then, now, [*self.notes, *partial, *cut]
+
+
+def open_sides(
+    reference: Any,
+    current: Any,
+    schema: Schema | str | os.PathLike[str] | None,
+    segments: Iterable[str],
+) -> Sides:
+    """Open both sources, with the schema that was given or that the reference suggests.
+
+    Raises
+    ------
+    BadInput
+        If a source cannot be read, or cannot be segmented as was asked for.
+    """
+    first = open_source(reference, _name(reference, "reference"))
+    second = open_source(current, _name(current, "current"))
+    known = schema_of(schema, first, checked_segments(segments, first))
+    return Sides(first, second, current, known)
+
+
+class _Stages:
+    """Tells a caller how far each stage is."""
+
+    def __init__(self, call: Progress | None) -> None:
+        self._call = call
+
+    def stage(self, name: str, source: Source) -> Callable[[int], None]:
+        done = 0
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            if self._call is not None:
+                self._call(name, done, source.rows)
+
+        return advance
+
+
+def _name(what: Any, side: str) -> str:
+    return str(what) if isinstance(what, str | os.PathLike) else side
