@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tidegauge.monitor.online import detect_changes
     from tidegauge.monitor.policy import FalseAlarms, Monitor, Policies, Threshold
     from tidegauge.schema import Column, ColumnType, Role, Schema, Task, infer_schema, load_schema
+    from tidegauge.versions import VersionReport, compare_versions
     from tidegauge_client import Client
 
 _HOMES = {
@@ -33,7 +34,9 @@ _HOMES = {
     "Task": "tidegauge.schema",
     "Threshold": "tidegauge.monitor.policy",
     "TidegaugeError": "tidegauge.errors",
+    "VersionReport": "tidegauge.versions",
     "compare": "tidegauge.comparison",
+    "compare_versions": "tidegauge.versions",
     "detect_changes": "tidegauge.monitor.online",
     "explain_change": "tidegauge.comparison.explaining",
     "infer_schema": "tidegauge.schema",
@@ -56,8 +59,10 @@ __all__ = [
     "Task",
     "Threshold",
     "TidegaugeError",
+    "VersionReport",
     "__version__",
     "compare",
+    "compare_versions",
     "detect_changes",
     "explain_change",
     "infer_schema",

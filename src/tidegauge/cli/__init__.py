@@ -15,6 +15,7 @@ from tidegauge.cli import (
     keeping,
     quarantine,
     running,
+    versions,
     watching,
 )
 from tidegauge.cli.app import app
@@ -30,6 +31,7 @@ __all__ = [
     "main",
     "quarantine",
     "running",
+    "versions",
     "watching",
 ]
 

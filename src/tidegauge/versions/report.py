@@ -180,16 +180,24 @@ class VersionReport:
         target = Path(path)
         kind = target.suffix.lower()
         if kind in (".html", ".htm"):
-            from tidegauge.versions.view import page
-
-            return _write(target, page(self))
+            return self.save_html(target)
         if kind == ".json":
-            return _write(target, json.dumps(self.to_json(), allow_nan=False))
+            return self.save_json(target)
         raise BadInput(
             f"{target}: a comparison of versions is saved as .html or .json, not "
             f"{kind or 'without an ending'}; give one of these endings",
             code="unknown_format",
         )
+
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write it as one HTML file that works offline."""
+        from tidegauge.versions.view import page
+
+        return _write(Path(path), page(self))
+
+    def save_json(self, path: str | os.PathLike[str]) -> Path:
+        """Write it as JSON."""
+        return _write(Path(path), json.dumps(self.to_json(), allow_nan=False))
 
     def _repr_html_(self) -> str:
         from tidegauge.versions.view import notebook

@@ -15,7 +15,7 @@ from tidegauge.engine import open_source
 from tidegauge.engine.source import Source
 from tidegauge.errors import BadInput, EmptyInput, SchemaMismatch
 from tidegauge.profile.values import NO_TIME, micros
-from tidegauge.report.format import count, plural, quantity, share, signed
+from tidegauge.report.format import count, plural, share
 from tidegauge.schema import Role, Schema, Task
 from tidegauge.versions.contrast import Contrast, Held, Standing, contrast
 from tidegauge.versions.decision import Decision, Verdict, judged, verdict
@@ -41,6 +41,7 @@ from tidegauge.versions.rows import (
     thinned,
 )
 from tidegauge.versions.rule import Rule
+from tidegauge.versions.words import says
 
 #: Records of each version that are read at most; of more, those whose ids hash smallest.
 MOST_PAIRED, MOST_ADJUSTED = 1_000_000, 50_000
@@ -566,25 +567,6 @@ def _same_outcome(one: Contrast, design: Design) -> Contrast:
         reason="both records of every pair have the same outcome: it is of whichever answer was "
         "acted on, so it cannot tell the versions apart",
     )
-
-
-def says(one: Contrast) -> str:
-    """Say a contrast in words.
-
-    Examples
-    --------
-    >>> says(Contrast("roc_auc", "performance", None, None, "higher", 0.8, 0.79, -0.01, -0.02, 0.0,
-    ...               margin=0.015, bound=-0.015))
-    'roc_auc −0.01 (−0.02 to 0, margin 0.015)'
-    """
-    if one.difference is None:
-        return f"{one.name}: {one.reason}"
-    unit = one.difference_unit
-    told = f"{one.name} {signed(one.difference, unit)}"
-    ends = f"{quantity(one.lower, unit)} to {quantity(one.upper, unit)}"
-    if one.margin is None:
-        return f"{told} ({ends})"
-    return f"{told} ({ends}, margin {quantity(one.margin, unit)})"
 
 
 def _method(rule: Rule, gates: int, traffic: Traffic) -> tuple[str, ...]:

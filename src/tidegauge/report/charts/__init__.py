@@ -7,6 +7,7 @@ reader's theme. Nothing is computed but places on the paper.
 
 from tidegauge.report.charts.counts import Count, alarm_counts
 from tidegauge.report.charts.distribution import distribution
+from tidegauge.report.charts.forest import ForestRow, forest
 from tidegauge.report.charts.happenings import TimeMark
 from tidegauge.report.charts.heatmap import HeatCell, heatmap
 from tidegauge.report.charts.ink import INK
@@ -20,6 +21,7 @@ from tidegauge.report.charts.timeline import timeline
 __all__ = [
     "INK",
     "Count",
+    "ForestRow",
     "HeatCell",
     "Lane",
     "Spec",
@@ -27,6 +29,7 @@ __all__ = [
     "alarm_counts",
     "band_bar",
     "distribution",
+    "forest",
     "heatmap",
     "outline",
     "quantile_ribbon",
