@@ -107,6 +107,9 @@ class Held:
     ----------
     effect, error : float
         Distance from equality, and its standard error.
+    worst : float
+        The standard error if the challenger were worse by the margin: of rare failures it is
+        larger, and a lucky challenger must not be told by the small one of its own.
     margin : float
         Above zero, on the same scale.
     records : int
@@ -117,6 +120,7 @@ class Held:
 
     effect: float
     error: float
+    worst: float
     margin: float
     records: int
     parts: Floats = field(repr=False)
@@ -164,7 +168,15 @@ def contrast(
     effect, parts, error = _tested(two, relative)
     records = sum(two.counts) if design.kind == "unpaired" else two.counts[0]
     size = rule.reach(records)
+    sign = 1.0 if measure.direction == "higher" else -1.0
+    worst = error
+    if margin is not None and not relative and two.many and measure.direction != "neither":
+        worst = _at_the_margin(error, two, -sign * margin.size)
     low, high = effect - size * error, effect + size * error
+    if sign > 0:
+        low = effect - size * worst
+    else:
+        high = effect + size * worst
     shown = np.expm1 if relative else (lambda value: value)
     known = replace(
         about,
@@ -178,17 +190,26 @@ def contrast(
     )
     if margin is None or measure.direction == "neither":
         return known, None
-    sign = 1.0 if measure.direction == "higher" else -1.0
     bound = -sign * margin.size
     if relative and bound <= -1:
         why = f"a margin of {margin} lets a value that should be high fall to nothing"
         return replace(known, standing=Standing.UNKNOWN, reason=why), None
     room = -sign * (float(np.log1p(bound)) if relative else bound)
     # What never varies is told apart by a hair.
-    error = max(error, 1e-9 * room)
-    held = Held(sign * effect, error, room, records, sign * parts)
-    p = float(special.ndtr(-(held.effect + room) / error))
+    error, worst = max(error, 1e-9 * room), max(worst, 1e-9 * room)
+    held = Held(sign * effect, error, worst, room, records, sign * parts)
+    p = float(special.ndtr(-(held.effect + room) / worst))
     return replace(known, margin=margin.size, bound=bound, p_value=p), held
+
+
+def _at_the_margin(error: float, two: Two, bound: float) -> float:
+    """Return the standard error of a share's difference if it were that of the margin.
+
+    As Farrington and Manning (1990) have it, with the champion's share as it was seen.
+    """
+    there, here = min(max(two.champion + bound, 0.0), 1.0), two.challenger
+    more = (there * (1 - there) - here * (1 - here)) / two.many - sum(two.floors)
+    return float(np.sqrt(error**2 + max(more, 0.0)))
 
 
 def _tested(two: Two, relative: bool) -> tuple[float, Floats, float]:

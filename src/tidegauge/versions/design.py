@@ -42,6 +42,8 @@ class Two:
         Its values before adjusting; the same where nothing was adjusted.
     why_not : str
         Why there is no value.
+    many : float
+        Of a plain share: how many records of the challenger it is of. 0 for what is none.
     """
 
     champion: float
@@ -52,6 +54,7 @@ class Two:
     counts: tuple[int, int]
     raw: tuple[float, float]
     why_not: str = ""
+    many: float = 0.0
 
 
 class Design(Protocol):
@@ -125,7 +128,8 @@ class Paired:
             parts.append(part)
         values = found[0].value, found[1].value
         floors = _floor(found[0], n), _floor(found[1], n)
-        return Two(*values, parts[0], parts[1], floors, (n, n), values)
+        many = float(n) if found[1].reach == 1.0 else 0.0
+        return Two(*values, parts[0], parts[1], floors, (n, n), values, many=many)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +175,8 @@ class Separate:
             found.append((one, self._contributions(at, rows, one, weights), effective(weights)))
         (a, first, many), (b, second, more) = found
         floors = _floor(a, many), _floor(b, more)
-        return Two(a.value, b.value, first, second, floors, counts, (raw[0], raw[1]))
+        told = more if b.reach == 1.0 else 0.0
+        return Two(*(a.value, b.value, first, second, floors, counts, (raw[0], raw[1])), many=told)
 
     def _weights(self, at: int) -> Floats:
         assert self.mix is not None

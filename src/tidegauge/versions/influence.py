@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -168,8 +169,8 @@ def calibration_error(scores: Floats, hits: Floats, weights: Floats) -> Estimate
 def quantile(values: Floats, weights: Floats, level: float) -> Estimate:
     """Return a quantile, with the density at its place from the values about it.
 
-    The density is read between the ranks one standard error to both sides, so no shape is
-    assumed.
+    The density is read between ranks to both sides, so no shape is assumed: one standard error
+    of the rank away, or as far as Hall and Sheather (1988) have it, whichever is more.
 
     Examples
     --------
@@ -185,13 +186,21 @@ def quantile(values: Floats, weights: Floats, level: float) -> Estimate:
     middles = (through - weights[order] / 2) / total
     value = float(np.interp(level, middles, ordered))
     effective = total**2 / float(weights @ weights)
-    reach = np.sqrt(level * (1 - level) / effective)
+    reach = max(np.sqrt(level * (1 - level) / effective), _bandwidth(level, effective))
     ends = np.interp(np.clip([level - reach, level + reach], 0, 1), middles, ordered)
     across = float(np.clip(level + reach, 0, 1) - np.clip(level - reach, 0, 1))
     spread = float(ends[1] - ends[0]) / across if across > 0 else 0.0
     below = (values <= value).astype(np.float64)
     level_seen = float(weights @ below) / total
     return Estimate(value, (level_seen - below) * spread)
+
+
+def _bandwidth(level: float, n: float) -> float:
+    """Return Hall and Sheather's distance between ranks, for intervals of 95 %."""
+    z = float(special.ndtri(level))
+    height = np.exp(-(z**2)) / (2 * np.pi)
+    wide = 1.96 ** (2 / 3) * (1.5 * height / (2 * z**2 + 1)) ** (1 / 3) * n ** (-1 / 3)
+    return min(float(wide), 0.8 * min(level, 1 - level))
 
 
 def r2(errors: Floats, labels: Floats, weights: Floats) -> Estimate:
