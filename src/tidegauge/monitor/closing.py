@@ -9,16 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from functools import partial as partial_of
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tidegauge.estimation.estimator import Estimator
 from tidegauge.explain import ScoreImpact
 from tidegauge.metrics import Series, evaluate
 from tidegauge.metrics.registry import Family, selected
 from tidegauge.metrics.result import Basis
 from tidegauge.metrics.staleness import Facts, with_facts
+from tidegauge.monitor.estimates import outlook
 from tidegauge.monitor.judge import Judged, Verdicts, judge
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.spans import Deviations, span
@@ -62,6 +65,11 @@ class Yardstick:
     def expectations(self) -> Expectations:
         """What to expect of each metric."""
         return expectations(self.baseline.profile, self.policies)
+
+    @cached_property
+    def estimator(self) -> Estimator:
+        """What the baseline's labels teach of windows without them."""
+        return Estimator.learn(self.baseline)
 
     @cached_property
     def impact(self) -> ScoreImpact:
@@ -125,6 +133,7 @@ def close_windows(
     facts: Facts | None = None,
     earlier: Deviations | None = None,
     past: Past | None = None,
+    estimate: bool = True,
 ) -> ClosedWindows:
     """Judge the windows of a profile.
 
@@ -146,21 +155,24 @@ def close_windows(
         Of the windows before these, so that slow drift is seen; ``ClosedWindows`` has them.
     past : Past, optional
         Brings values of windows before these, for thresholds that are relative to one.
+    estimate : bool
+        Whether to estimate performance without the windows' labels, beside what is measured.
+        Estimates are kept, and judged by nothing.
     """
     total = yardstick.baseline.total
     series, verdicts = _judged(with_facts(profile, facts or Facts()), yardstick, earlier)
     judged = hold(verdicts.judged, yardstick.policies, profile, total, past)
     labelled = _labelled(series, profile)
     basis = _basis(profile, labelled, final_before)
+    partial = (basis == Basis.PARTIAL.value) & (labelled > 0)
+    shown = outlook(judged, profile, yardstick.estimator, partial, guess=estimate)
     keep = np.array([_by_segment(s) for s in series])
-    points = results_table(
-        judged,
-        profile,
-        computed_at=computed_at,
-        model=model,
-        version=version,
-        basis=basis,
-        keep=keep,
+    table = partial_of(
+        results_table, profile=profile, computed_at=computed_at, model=model, version=version
+    )
+    guessed = np.full(basis.shape, Basis.ESTIMATED.value, dtype=object)
+    points = pa.concat_tables(
+        [table(shown.judged, basis=basis, keep=keep), table(shown.guesses, basis=guessed)]
     )
     points = points.filter(pa.compute.is_valid(points["value"]))
     newest = verdicts.deviations.last(span(yardstick.width))

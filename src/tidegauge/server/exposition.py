@@ -95,8 +95,9 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "tidegauge_process_threads": ("Threads of this process.", ()),
     "tidegauge_metric_value": (
-        "A judged metric in the newest closed window, over the whole model.",
-        ("project", "model", "version", "metric", "column", "segment"),
+        "A judged metric in the newest closed window, over the whole model; of performance also "
+        "what is estimated (basis).",
+        ("project", "model", "version", "metric", "column", "segment", "basis"),
     ),
     "tidegauge_metric_alarm": (
         "1 where that value is outside of what is expected, else 0.",

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidegauge.errors import NotFound, Unavailable
+from tidegauge.lake.wildcard import ANY
 from tidegauge.metrics import find_metric
+from tidegauge.metrics.result import Basis
 from tidegauge.server.exposition import CLOSED, MOST_MODELS, MOST_SERIES, Value
 from tidegauge.server.known import Model
 from tidegauge.server.lake_size import LakeSize
@@ -129,7 +131,7 @@ class ModelGauges:
         held = self._points.get(model.id)
         if held is None or held[:2] != (version, closed):
             points = runtime.engine.points(
-                model.project, model.name, start=closed - model.window, end=closed
+                model.project, model.name, start=closed - model.window, end=closed, basis=ANY
             )
             values = list(_values(model, points.to_pylist(), closed))[:MOST_SERIES]
             held = self._points[model.id] = version, closed, values
@@ -164,7 +166,9 @@ def _values(model: Model, rows: list[dict[str, Any]], closed: datetime) -> Itera
             continue
         versions.add(version)
         labels = model.project, model.name, version, row["metric"], row["column"] or "", ""
-        yield Value("tidegauge_metric_value", labels, row["value"])
+        yield Value("tidegauge_metric_value", (*labels, row["basis"] or ""), row["value"])
+        if row["basis"] == Basis.ESTIMATED:
+            continue
         yield Value("tidegauge_metric_alarm", labels, float(row["state"] == "alarm"))
     for version in sorted(versions):
         named = model.project, model.name, version

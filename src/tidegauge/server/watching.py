@@ -333,6 +333,7 @@ class ModelWatch:
                     facts=known,
                     earlier=self._earlier(version, starts[0]),
                     past=stored_past(self.runtime, model, version, profile.layout),
+                    estimate=new,
                 )
             closed.append((version, verdict))
         if not closed:
