@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tidegauge.estimation.binary import BinaryModel
 from tidegauge.estimation.estimates import Estimate, Estimates, metrics_of, worlds_for
+from tidegauge.estimation.regression import RegressionModel
 from tidegauge.estimation.relation import Relation
 from tidegauge.profile import Baseline, Profile
 from tidegauge.profile.profile import PERFORMANCE
@@ -21,7 +22,7 @@ Values = NDArray[np.float64]
 _AT_ONCE = 32
 _SEED = 0
 
-Model = BinaryModel
+Model = BinaryModel | RegressionModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,8 @@ class Estimator:
         task = baseline.layout.schema.task
         if task is Task.BINARY:
             return cls(relation, None, BinaryModel.learn(baseline, relation, table))
+        if task is Task.REGRESSION:
+            return cls(relation, None, RegressionModel.learn(baseline, relation, table))
         return cls(relation, f"performance of a {task} model cannot be estimated")
 
     def estimate(self, profile: Profile) -> Estimates:
