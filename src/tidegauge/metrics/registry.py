@@ -33,6 +33,7 @@ FAMILIES = (
     "drift",
     "quality",
     "performance",
+    "concept",
     "probability",
     "ranking",
     "regression",

@@ -27,6 +27,8 @@ Arrays = dict[str, NDArray[Any]]
 LOGIT_BINS = 258
 #: Equal-width bins of the score for the calibration error, closed on the right.
 CALIBRATION_BINS = 10
+#: Groups of predictions, of about equal weight in the baseline, that errors are summed in.
+ERROR_GROUPS = 20
 #: Equal-width bins of the confidence.
 CONFIDENCE_BINS = 100
 #: How far from 0 and 1 probabilities are held for the log loss, as in scikit-learn.
@@ -321,8 +323,13 @@ def _regression(
     bins = layout.bins.get(column.name) if column is not None else None
     about = float(np.median(bins.edges)) if isinstance(bins, NumericBins) else 0.0
     eps = np.finfo(np.float64).eps
+    group = prediction_groups(said[rows], layout)
     return {
         **_labelled(np.flatnonzero(np.isfinite(y)), cells, times),
+        "error_counts": inner.histogram(group, ERROR_GROUPS),
+        "error_sums": inner.histogram(group, ERROR_GROUPS, e),
+        "error_sizes": inner.histogram(group, ERROR_GROUPS, np.abs(e)),
+        "error_squares": inner.histogram(group, ERROR_GROUPS, e * e),
         "labelled": inner.counts(),
         "errors": inner.totals(e),
         "absolute": inner.totals(np.abs(e)),
@@ -332,3 +339,20 @@ def _regression(
         "label_total": inner.totals(t - about),
         "label_squares": inner.totals((t - about) ** 2),
     }
+
+
+def prediction_groups(said: NDArray[np.float64], layout: Layout) -> NDArray[np.int64]:
+    """Return the group of each prediction: equally many of its bins make one.
+
+    Parameters
+    ----------
+    said : (n,) float64
+        Finite predictions.
+    layout : Layout
+    """
+    column = layout.schema.role(Role.PREDICTION) or layout.schema.role(Role.SCORE)
+    bins = None if column is None else layout.bins.get(column.name)
+    if not isinstance(bins, NumericBins):
+        return np.zeros(len(said), dtype=np.int64)
+    groups: NDArray[np.int64] = bins.codes(said).astype(np.int64) * ERROR_GROUPS // bins.size
+    return groups

@@ -3,7 +3,8 @@
 Array groups are keyed by column name; ``ROWS``, ``PERFORMANCE``, ``CONFIDENCE``, ``SERVICE`` and
 ``ESTIMATE`` are the groups that belong to no column. Which groups and arrays there are follows
 from the layout, never from the records; a profile that an earlier release stored may lack a
-group that later ones have, and so does what it is merged into. Nothing here computes a statistic.
+group or an array that later ones have, and so does what it is merged into. Nothing here computes
+a statistic.
 """
 
 from __future__ import annotations
@@ -166,6 +167,7 @@ def merge_profiles(profiles: Iterable[Profile]) -> Profile:
         arrays[group] = {
             name: _stack(name, len(windows), slots, [p.arrays[group][name] for p in items])
             for name in held
+            if all(name in p.arrays[group] for p in items)
         }
     samples = [p.sample for p in items if p.sample is not None]
     sample = smallest(together(samples), SAMPLE_SIZE) if samples else None
