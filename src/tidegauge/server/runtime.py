@@ -43,6 +43,7 @@ from tidegauge.server.gathering import Gathering
 from tidegauge.server.identity import server_id
 from tidegauge.server.known import Baselines, Model, Models
 from tidegauge.server.pulse import Pulse
+from tidegauge.server.searching import SegmentSearch
 from tidegauge.server.settings import Settings
 from tidegauge.server.sightings import Sightings
 from tidegauge.server.upkeep import Upkeep
@@ -99,6 +100,7 @@ class Runtime:
     facts : Facts
         What is stored of each model.
     sightings : Sightings
+    segment_search : SegmentSearch
         Of models' versions.
     counters : Counters
         The server's own Prometheus metrics.
@@ -161,6 +163,7 @@ class Runtime:
         self._baselines = Baselines(self.catalog, self.lake.store)
         self.facts = Facts(self.lake, self.engine)
         self.sightings = Sightings(self.catalog)
+        self.segment_search = SegmentSearch(self)
         gauges = import_module("tidegauge.server.gauges").ModelGauges(self)
         self.counters = Counters(gauges)
         self.journal.on_commit = self._on_commit

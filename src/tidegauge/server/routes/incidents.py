@@ -120,7 +120,7 @@ def list_incidents(
 )
 def get_incident(project: ProjectName, incident: IncidentId, runtime: RuntimeOf) -> Response:
     """With its alarms, its evidence, and what people did about it."""
-    found, model = _found(runtime, project, incident)
+    found, model = found_incident(runtime, project, incident)
     return json_answer(_whole(runtime, found, model))
 
 
@@ -135,10 +135,10 @@ def acknowledge(
     project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: DeedOf
 ) -> Response:
     """Somebody has seen it and is looking at it; once more changes nothing."""
-    found, model = _found(runtime, project, incident)
+    found, model = found_incident(runtime, project, incident)
     if runtime.catalog.incidents.acknowledge(found.id, deed.by, datetime.now(UTC)):
         _note(runtime, model, found, "acknowledge", deed)
-    return json_answer(_whole(runtime, *_found(runtime, project, incident)))
+    return json_answer(_whole(runtime, *found_incident(runtime, project, incident)))
 
 
 @router.post(
@@ -152,10 +152,10 @@ def resolve(
     project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: DeedOf
 ) -> Response:
     """It is over; what comes after is another incident. Once more changes nothing."""
-    found, model = _found(runtime, project, incident)
+    found, model = found_incident(runtime, project, incident)
     if runtime.catalog.incidents.resolve(found.id, datetime.now(UTC), deed.by):
         _note(runtime, model, found, "resolve", deed)
-    return json_answer(_whole(runtime, *_found(runtime, project, incident)))
+    return json_answer(_whole(runtime, *found_incident(runtime, project, incident)))
 
 
 @router.post(
@@ -168,12 +168,12 @@ def resolve(
 )
 def note(project: ProjectName, incident: IncidentId, runtime: RuntimeOf, deed: NoteOf) -> Response:
     """What was found out, for whoever comes after."""
-    found, model = _found(runtime, project, incident)
+    found, model = found_incident(runtime, project, incident)
     _note(runtime, model, found, "note", deed)
     return json_answer(_whole(runtime, found, model), 201)
 
 
-def _found(runtime: Runtime, project: str, incident: int) -> tuple[Incident, Model]:
+def found_incident(runtime: Runtime, project: str, incident: int) -> tuple[Incident, Model]:
     """Return an incident and its model, if they belong to the project."""
     models = {known.id: known for known in runtime.models(project)}
     found = runtime.catalog.incidents.get(incident)
