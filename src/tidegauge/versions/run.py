@@ -202,6 +202,7 @@ def compare_tables(
     pairing: str = "auto",
     resources: Sequence[str] | None = None,
     costs: Iterable[str] = (),
+    totals: tuple[int, int] | None = None,
     names: tuple[str, str] = ("champion", "challenger"),
 ) -> VersionReport:
     """Compare two versions' records, as :func:`compare_versions` does.
@@ -213,6 +214,8 @@ def compare_tables(
     rule : Rule, optional
     resources : sequence of str, optional
         Those that names tell by default.
+    totals : (int, int), optional
+        How many records each version has, where the tables hold only some of them.
     """
     rule = Rule() if rule is None else rule
     used = resources_of(schema) if resources is None else resources
@@ -231,7 +234,7 @@ def compare_tables(
         side_of(table, name, schema, classes=classes, resources=used, names=shared)
         for table, name in zip(tables, names, strict=True)
     )
-    whole = [len(champion), len(challenger)]
+    whole = (len(champion), len(challenger)) if totals is None else totals
     sides = [old, new]
     for table, side, rows in zip(tables, sides, whole, strict=True):
         if len(table) < rows:

@@ -90,4 +90,4 @@ def _digits(one: Contrast, scale: float) -> int:
     if not known(one.lower) or not known(one.upper) or one.upper <= one.lower:
         return 4 if scale == 1 else 2
     half = (one.upper - one.lower) / 2 * scale
-    return min(max(1 - floor(log10(half)), 0), 8)
+    return min(max(1 - floor(log10(half)), 0), 6 if scale == 1 else 3)
