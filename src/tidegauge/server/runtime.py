@@ -100,8 +100,9 @@ class Runtime:
     facts : Facts
         What is stored of each model.
     sightings : Sightings
-    segment_search : SegmentSearch
         Of models' versions.
+    segment_search : SegmentSearch
+        Worst segments of stored records, when somebody asks.
     counters : Counters
         The server's own Prometheus metrics.
     intake : Intake
