@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from tidegauge.alert.grouping import REASON
 from tidegauge.alert.sentences import plain
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import IncidentKind as Kind
@@ -172,6 +173,8 @@ def _performance(alarms: Sequence[Alarm], context: Context, details: dict[str, A
     hardest = _where(segments, context.unit)
     if hardest:
         summary += f" {hardest}"
+    if any(a.metric == REASON for a in alarms) and any(a.metric != REASON for a in alarms):
+        summary += " Changed inputs do not explain it: the relation to the outcome has changed."
     return Evidence(severity, abs(excess), summary, details)
 
 

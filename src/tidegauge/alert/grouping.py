@@ -36,6 +36,8 @@ _HOLE_QUIET = 1
 _BY_METRIC = frozenset(
     {Kind.PERFORMANCE, Kind.QUALITY, Kind.SERVICE, Kind.STALENESS, Kind.FAIRNESS}
 )
+#: Of performance it says why, so it belongs to what it is the reason of.
+REASON = "concept_drift"
 #: Columns that begin to drift within so many windows are taken to have one cause.
 _TOGETHER = 3
 
@@ -111,7 +113,8 @@ def group(
     """Give each alarm to the incident of its cause; open one where there is none.
 
     Alarms of performance, volume and service belong to the one incident of their metric or
-    kind; so does drift of predictions, and drift of labels. Drift of data and quality belong to
+    kind; so does drift of predictions, and drift of labels. Concept drift is one incident with
+    the performance that suffers from it at the same time. Drift of data and quality belong to
     the incident that already holds their column, or to one that began at the same time, slowly
     as they did or not. In segments alone they follow the same rule.
 
@@ -152,10 +155,12 @@ def _find(
         incident
         for incident in held
         if incident.kind is kind
-        and incident.metric == metric_of(alarm)
+        and _one_cause(incident.metric, metric_of(alarm))
         and incident.subject == subject
         and _touches(incident, alarm.window_start, width)
     ]
+    own = [incident for incident in near if incident.metric == metric_of(alarm)]
+    near = own or near
     if kind not in (Kind.DRIFT, Kind.QUALITY) or subject != "data":
         return near[-1] if near else None
     for incident in near:
@@ -166,6 +171,11 @@ def _find(
         if together and incident.slow == _slow(alarm):
             return incident
     return None
+
+
+def _one_cause(first: str | None, second: str | None) -> bool:
+    """Whether alarms of two metrics may belong to one incident."""
+    return first == second or REASON in (first, second)
 
 
 def _slow(alarm: Alarm) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from tidegauge.alert.grouping import REASON
 from tidegauge.catalog.incidents import Alarm
 from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.monitor.words import mean_windows, slow_windows
@@ -112,11 +113,15 @@ def direction(alarms: Sequence[Alarm]) -> float:
 def _performance(alarms: Sequence[Alarm], schema: Schema) -> str:
     leading = [a for a in alarms if a.segment is None] or list(alarms)
     counts = Counter(a.metric for a in leading)
-    metric = "bias" if "bias" in counts else counts.most_common(1)[0][0]
+    named = [name for name, _ in counts.most_common() if name != REASON]
+    metric = "bias" if "bias" in counts else next(iter(named), REASON)
+    label = schema.role(Role.LABEL)
+    if metric == REASON:
+        what = f"'{label.name}'" if label else "The outcome"
+        return f"{what} no longer follows from the same inputs as it did"
     if metric != "bias":
         return f"{metric} worse than expected"
     above = direction([a for a in leading if a.metric == metric]) > 0
-    label = schema.role(Role.LABEL)
     if schema.task is Task.REGRESSION:
         what = f"Predictions of '{label.name}'" if label else "Predictions"
         return f"{what} were too {'low' if above else 'high'}"

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tidegauge.estimation.estimator import Estimator
+from tidegauge.estimation.moved import with_relation
 from tidegauge.explain import ScoreImpact
 from tidegauge.metrics import Series, evaluate
 from tidegauge.metrics.registry import Family, selected
@@ -64,12 +65,18 @@ class Yardstick:
     @cached_property
     def expectations(self) -> Expectations:
         """What to expect of each metric."""
-        return expectations(self.baseline.profile, self.policies)
+        relation, total = self.estimator.relation, self.baseline.total
+        known = with_relation(self.baseline.profile, relation, total, learnt=True)
+        return expectations(known, self.policies)
 
     @cached_property
     def estimator(self) -> Estimator:
         """What the baseline's labels teach of windows without them."""
         return Estimator.learn(self.baseline)
+
+    def related(self, profile: Profile) -> Profile:
+        """Return a profile with what the baseline's relation expects of its sampled records."""
+        return with_relation(profile, self.estimator.relation, self.baseline.total)
 
     @cached_property
     def impact(self) -> ScoreImpact:
@@ -159,6 +166,7 @@ def close_windows(
         Whether to estimate performance without the windows' labels, beside what is measured.
         Estimates are kept, and judged by nothing.
     """
+    profile = yardstick.related(profile)
     total = yardstick.baseline.total
     series, verdicts = _judged(with_facts(profile, facts or Facts()), yardstick, earlier)
     judged = hold(verdicts.judged, yardstick.policies, profile, total, past)
