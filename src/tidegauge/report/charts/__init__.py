@@ -11,6 +11,7 @@ from tidegauge.report.charts.forest import ForestRow, forest
 from tidegauge.report.charts.happenings import TimeMark
 from tidegauge.report.charts.heatmap import HeatCell, heatmap
 from tidegauge.report.charts.ink import INK
+from tidegauge.report.charts.intervals import IntervalRow, intervals
 from tidegauge.report.charts.lane import Lane
 from tidegauge.report.charts.outline import outline
 from tidegauge.report.charts.ribbon import quantile_ribbon, share_ribbon
@@ -23,6 +24,7 @@ __all__ = [
     "Count",
     "ForestRow",
     "HeatCell",
+    "IntervalRow",
     "Lane",
     "Spec",
     "TimeMark",
@@ -31,6 +33,7 @@ __all__ = [
     "distribution",
     "forest",
     "heatmap",
+    "intervals",
     "outline",
     "quantile_ribbon",
     "share_ribbon",

@@ -198,6 +198,11 @@ class Links:
         """A specification that a column's page fetches."""
         return f"{self.base}/{kind}/{quote(column, safe='')}" + self._asked(changes)
 
+    def segments(self, column: str, **changes: Any) -> str:
+        """A segment column's page."""
+        asked = self._asked({"segment": None, **changes})
+        return f"{self.base}/segments/{quote(column, safe='')}" + asked
+
     def incidents(self, **changes: Any) -> str:
         """The list of incidents."""
         return f"{self.base}/incidents" + self._asked(changes)
@@ -213,6 +218,11 @@ class Links:
     def schema(self) -> str:
         """The page of the schema."""
         return f"{self.base}/schema"
+
+    def versions(self, **wanted: str | None) -> str:
+        """The page that holds two versions against each other."""
+        query = urlencode({k: v for k, v in wanted.items() if v}, safe=":,=%")
+        return f"{self.base}/versions" + (f"?{query}" if query else "")
 
     def incident(self, number: int) -> str:
         """An incident's page."""

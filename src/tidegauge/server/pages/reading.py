@@ -116,7 +116,11 @@ class Reading:
         """Return the leading performance metric's results for all segments."""
         if not history.judged or not history.model.schema.segments:
             return None
-        scope = Scope(metric=history.judged[0].name)
+        return self.of_segments(history, history.judged[0].name)
+
+    def of_segments(self, history: History, metric: str) -> Chapter:
+        """Return a metric's results for all segments."""
+        scope = Scope(metric=metric)
         return self.book.read(history.model, history.span.start, history.span.end, scope)
 
     def forget(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,16 @@ from tidegauge.schema import Column, ColumnType
 from tidegauge.server.changing import outdated
 from tidegauge.server.known import Model
 from tidegauge.server.newcomers import new_columns
-from tidegauge.server.pages import column, fleet, incident, listing, model, monitors, window
+from tidegauge.server.pages import (
+    column,
+    fleet,
+    incident,
+    listing,
+    model,
+    monitors,
+    segment,
+    window,
+)
 from tidegauge.server.pages.asked import Asked, Links, read_time, time_text
 from tidegauge.server.pages.deeds import DEEDS
 from tidegauge.server.pages.distributions import window_histogram
@@ -33,6 +43,7 @@ from tidegauge.server.pages.schema import PATIENCE, schema_page
 from tidegauge.server.pages.server import server_page
 from tidegauge.server.pages.serving import Clock, Desk, Elsewhere, page
 from tidegauge.server.pages.span import Span
+from tidegauge.server.pages.versions import versions_page
 from tidegauge.server.shown import by_harm
 
 #: Windows of a model's row among all models.
@@ -148,6 +159,48 @@ def column_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     sheet = desk.held(clock, request.url.path + asked.query(), standing.stamp, make)
     clock.lap("render")
     return sheet
+
+
+def segment_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
+    """A segment column: for whom is it worse, and is it fair."""
+    standing, asked, span = opened(desk, request)
+    asked = replace(asked, segment=None)
+    name = _segment_column(standing.model, request)
+    clock.lap("stamp")
+
+    def make() -> str:
+        history = _some_history(desk, standing, asked, span)
+        metric = segment.leading(history)
+        by_metric = None if metric is None else desk.reading.of_segments(history, metric.name)
+        by_size = desk.reading.of_segments(history, "row_count")
+        clock.lap("read")
+        view = segment.segment_page_view(history, name, by_metric, by_size)
+        clock.lap("view")
+        values = frame(standing, asked, span, "segment")
+        return render("segment.html", {**values, "view": view, "history": history})
+
+    sheet = desk.held(clock, request.url.path + asked.query(), standing.stamp, make)
+    clock.lap("render")
+    return sheet
+
+
+def _segment_column(found: Model, request: Request) -> str:
+    """Return the segment column that an address names.
+
+    Raises
+    ------
+    NotFound
+        Naming those that there are.
+    """
+    name: str = request.path_params["column"]
+    if name not in found.schema.segments:
+        there = ", ".join(repr(one) for one in found.schema.segments)
+        known = f"there are {there}" if there else "its schema names none under 'segments'"
+        raise NotFound(
+            f"model {found.name!r} has no segment column {name!r}: {known}",
+            code="unknown_segment",
+        )
+    return name
 
 
 def column_of(found: Model, request: Request) -> Column:
@@ -396,11 +449,13 @@ _PAGES: tuple[tuple[str, Callable[[Desk, Request, Clock], Sheet]], ...] = (
     ("/projects/{project}", fleet_page),
     (_MODEL, model_page),
     (_MODEL + "/columns/{column:path}", column_page),
+    (_MODEL + "/segments/{column:path}", segment_page),
     (_MODEL + "/incidents", incidents_page),
     (_MODEL + "/incidents/{incident:int}", incident_page),
     (_MODEL + "/monitors", monitors_page),
     (_MODEL + "/quarantine", quarantine_page),
     (_MODEL + "/schema", schema_page),
+    (_MODEL + "/versions", versions_page),
     (_MODEL + "/windows/{start}", window_page),
 )
 

@@ -73,7 +73,9 @@ class SegmentView:
     under: str
 
 
-def segment_view(history: History, metric: Metric, chapter: Chapter) -> SegmentView | None:
+def segment_view(
+    history: History, metric: Metric, chapter: Chapter, only: str | None = None
+) -> SegmentView | None:
     """Return the segments of a model; None where it has none.
 
     Parameters
@@ -82,13 +84,15 @@ def segment_view(history: History, metric: Metric, chapter: Chapter) -> SegmentV
     metric : Metric
     chapter : Chapter
         With this metric's results for all segments.
+    only : str, optional
+        Those of this column alone.
     """
     found: list[tuple[SegmentRow, Line]] = []
     for name, column, segment in chapter.keys:
         if name == metric.name and column is None and segment is not None:
             line = history.served(chapter.line(metric.name, None, segment), chapter)
             parsed = json.loads(segment)
-            if len(line) and len(parsed) == 1:
+            if len(line) and len(parsed) == 1 and only in (None, *parsed):
                 found.append((_row(history, line, *next(iter(parsed.items()))), line))
     if not found:
         return None
