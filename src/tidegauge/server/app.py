@@ -33,6 +33,8 @@ from tidegauge.server.routes import (
     quarantine,
     retention,
     schemas,
+    segments,
+    versions,
 )
 from tidegauge.server.runtime import Runtime
 from tidegauge.server.settings import Settings
@@ -137,7 +139,7 @@ def create_app(
     add_error_handlers(app)
     for part in (
         *(ingest, models, schemas, quarantine, monitors, retention, baselines, erasures),
-        *(incidents, health),
+        *(versions, incidents, segments, health),
     ):
         app.include_router(part.router)
     _add_pages(app)
