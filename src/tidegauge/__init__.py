@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tidegauge.comparison.explaining import explain_change
     from tidegauge.errors import BadInput, TidegaugeError
     from tidegauge.explain.parts import Decomposition
+    from tidegauge.explain.worst_segments import WorstSegments, worst_segments
     from tidegauge.monitor.document import load_policies
     from tidegauge.monitor.online import detect_changes
     from tidegauge.monitor.policy import FalseAlarms, Monitor, Policies, Threshold
@@ -35,6 +36,7 @@ _HOMES = {
     "Threshold": "tidegauge.monitor.policy",
     "TidegaugeError": "tidegauge.errors",
     "VersionReport": "tidegauge.versions",
+    "WorstSegments": "tidegauge.explain.worst_segments",
     "compare": "tidegauge.comparison",
     "compare_versions": "tidegauge.versions",
     "detect_changes": "tidegauge.monitor.online",
@@ -42,6 +44,7 @@ _HOMES = {
     "infer_schema": "tidegauge.schema",
     "load_policies": "tidegauge.monitor.document",
     "load_schema": "tidegauge.schema",
+    "worst_segments": "tidegauge.explain.worst_segments",
 }
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "Threshold",
     "TidegaugeError",
     "VersionReport",
+    "WorstSegments",
     "__version__",
     "compare",
     "compare_versions",
@@ -68,6 +72,7 @@ __all__ = [
     "infer_schema",
     "load_policies",
     "load_schema",
+    "worst_segments",
 ]
 
 

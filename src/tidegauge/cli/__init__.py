@@ -15,6 +15,7 @@ from tidegauge.cli import (
     keeping,
     quarantine,
     running,
+    segments,
     versions,
     watching,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "main",
     "quarantine",
     "running",
+    "segments",
     "versions",
     "watching",
 ]
