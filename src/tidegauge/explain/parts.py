@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -159,6 +159,42 @@ class Decomposition:
     outcome: Decomposition | None = None
     why_not: str | None = None
     notes: tuple[str, ...] = ()
+
+    def recentred(
+        self, reference: float | None, current: float | None, n_reference: int, n_current: int
+    ) -> Decomposition:
+        """Return the decomposition of a sample with the totals of all records in place of its own.
+
+        The inputs' part stays; the total is known better, and the relation's part is the rest.
+
+        Parameters
+        ----------
+        reference, current : float or None
+            The metric over all labelled records; without both nothing is changed.
+        n_reference, n_current : int
+        """
+        if self.total is None or reference is None or current is None:
+            return self
+        if min(n_reference, n_current) < 1 or not (self.n_reference and self.n_current):
+            return self
+        value = current - reference
+        # A variance falls with the number of records; the side that gains least decides.
+        gain = max(self.n_reference / n_reference, self.n_current / n_current)
+        reach = (self.total.upper - self.total.lower) / 2 * min(gain, 1.0) ** 0.5
+        relation = self.relation
+        if relation is not None and self.inputs is not None:
+            half = (relation.upper - relation.lower) / 2
+            rest = value - self.inputs.value
+            relation = Part(relation.name, rest, rest - half, rest + half)
+        return replace(
+            self,
+            reference=reference,
+            current=current,
+            n_reference=max(n_reference, self.n_reference),
+            n_current=max(n_current, self.n_current),
+            total=Part("total", value, value - reach, value + reach),
+            relation=relation,
+        )
 
     @property
     def inputs_share(self) -> float | None:

@@ -24,6 +24,7 @@ from tidegauge.server.problems import add_error_handlers
 from tidegauge.server.readiness import Readiness, checks
 from tidegauge.server.routes import (
     baselines,
+    decomposition,
     erasures,
     health,
     incidents,
@@ -139,7 +140,7 @@ def create_app(
     add_error_handlers(app)
     for part in (
         *(ingest, models, schemas, quarantine, monitors, retention, baselines, erasures),
-        *(versions, incidents, segments, health),
+        *(versions, incidents, segments, decomposition, health),
     ):
         app.include_router(part.router)
     _add_pages(app)
