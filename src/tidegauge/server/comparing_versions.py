@@ -99,8 +99,8 @@ def choose(
     if champion is None:
         champion = next(name for name in reversed(names) if name != challenger)
     held = [one for one in versions if one.name in (champion, challenger)]
-    last = max(one.last_seen for one in held) + timedelta(microseconds=1)
-    first = min(one.first_seen for one in held)
+    last = _minute(max(one.last_seen for one in held)) + timedelta(minutes=1)
+    first = _minute(min(one.first_seen for one in held))
     until = end if end is not None else last if newest is None else min(newest, last)
     begin = start if start is not None else max(first, until - USUAL)
     if until <= begin:
@@ -112,6 +112,10 @@ def choose(
                 code="bad_interval",
             )
     return Chosen(champion, challenger, begin, until)
+
+
+def _minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
 
 
 def compare_stored(

@@ -20,6 +20,7 @@ from math import ceil, isfinite
 import numpy as np
 from scipy import special
 
+from tidegauge.report.format import number
 from tidegauge.versions.contrast import Contrast, Held, Standing
 from tidegauge.versions.influence import Floats
 from tidegauge.versions.rule import Rule
@@ -158,10 +159,10 @@ def verdict(
             (),
         )
     missing = tuple(f"{one.name}: {one.reason}" for one in unknown)
-    missing += tuple(say(one) for one, _ in opened)
+    missing += tuple(_open(one, say) for one, _ in opened)
     scale, observed = needed([test for _, test in gates if test is not None], rule)
     if unknown or not gates:
-        why = "; ".join(missing[:3]) or "nothing to compare them by"
+        why = "; ".join(missing[: max(len(unknown), 1)][:3]) or "nothing to compare them by"
         return Verdict(
             Decision.NOT_ENOUGH,
             f"Not enough data yet: {why}.",
@@ -188,7 +189,7 @@ def verdict(
     supposed = "if the difference is as seen so far" if observed else "if the two are equally good"
     return Verdict(
         Decision.NOT_ENOUGH,
-        f"Not enough data yet: about {noun(_two_digits(wanting))} more are needed "
+        f"Not enough data yet: about {noun(_two_digits(wanting))} are needed "
         f"({supposed}, with a chance of {rule.power:.0%}).",
         wanting,
         total,
@@ -196,6 +197,13 @@ def verdict(
         listed,
         missing,
     )
+
+
+def _open(one: Contrast, say: Callable[[Contrast], str]) -> str:
+    """Say of an open gate what would decide it by itself."""
+    if one.needed is None:
+        return f"{say(one)}: too near to its margin for any number of records"
+    return f"{say(one)}: by itself decided at about {number(one.needed)} times as many records"
 
 
 def _two_digits(amount: int) -> int:

@@ -326,10 +326,10 @@ def _at_least(contrasts: Sequence[Contrast]) -> int | None:
 def _noun(traffic: Traffic, contrasts: Sequence[Contrast]) -> Any:
     labels = any(one.gate and one.family in ("performance", "fairness") for one in contrasts)
     word = "labelled record" if labels else "record"
-    tail = " that both score" if traffic.kind == "paired" else " (of both together, shared as now)"
+    tail = " that both score" if traffic.kind == "paired" else ", of both versions together,"
 
     def noun(amount: int) -> str:
-        return plural(amount, word) + tail
+        return f"{count(amount)} more {word}{'' if amount == 1 else 's'}{tail}"
 
     return noun
 

@@ -76,7 +76,7 @@ def forest(rows: Sequence[ForestRow], *, worse: str = "worse", better: str = "be
             "d": rounded(row.difference),
             "l": rounded(row.lower),
             "u": rounded(row.upper),
-            "s": row.state,
+            "s": row.state if row.gate else "other",
             "g": row.gate,
             "t": row.told,
         }
@@ -88,9 +88,10 @@ def forest(rows: Sequence[ForestRow], *, worse: str = "worse", better: str = "be
         "type": "quantitative",
         "scale": {"domain": [-reach, reach], "nice": False},
         "axis": {
-            "title": f"← {worse}     difference, in margins     {better} →",
+            "title": f"← {worse} · margins · {better} →",
+            "titleLimit": 320,
             "grid": False,
-            "format": "+~g",
+            "format": "~g",
             "tickCount": 5,
         },
     }
@@ -99,27 +100,27 @@ def forest(rows: Sequence[ForestRow], *, worse: str = "worse", better: str = "be
         "type": "nominal",
         "sort": order,
         "title": None,
-        "axis": {"labelLimit": 150, "ticks": False, "domain": False},
+        "axis": {"labelLimit": 190, "ticks": False, "domain": False},
     }
     color = {
         "field": "s",
         "type": "nominal",
         "legend": None,
         "scale": {
-            "domain": ["ok", "unknown", "alarm"],
-            "range": [ink("current"), ink("unknown"), ink("alarm")],
+            "domain": ["ok", "other", "unknown", "alarm"],
+            "range": [ink("current"), ink("expected"), ink("unknown"), ink("alarm")],
         },
     }
+    # What lies outside is drawn at the edge, as an arrow.
     shape = {
-        "field": "s",
+        "field": "k",
         "type": "nominal",
         "legend": None,
         "scale": {
-            "domain": ["ok", "unknown", "alarm"],
-            "range": ["circle", "square", "triangle-left"],
+            "domain": ["ok", "other", "unknown", "alarm", "left", "right"],
+            "range": ["circle", "circle", "square", "diamond", "triangle-left", "triangle-right"],
         },
     }
-    place: dict[str, Any] = {"x": x, "y": y}
     tip = [{"field": "r", "title": "metric"}, {"field": "t", "title": "difference"}]
     return chart(
         "Difference of the versions by metric, with its interval, in margins",
@@ -143,10 +144,14 @@ def forest(rows: Sequence[ForestRow], *, worse: str = "worse", better: str = "be
                 },
             },
             {
-                "transform": [{"filter": f"abs(datum.d) <= {reach}"}],
+                "transform": [
+                    {"calculate": f"clamp(datum.d, {-reach}, {reach})", "as": "c"},
+                    {"calculate": _kind(reach), "as": "k"},
+                ],
                 "mark": {"type": "point", "size": 52, "strokeWidth": 1.6, "opacity": 1},
                 "encoding": {
-                    **place,
+                    "x": {**x, "field": "c"},
+                    "y": y,
                     "color": color,
                     "shape": shape,
                     "fill": {
@@ -176,6 +181,11 @@ def forest(rows: Sequence[ForestRow], *, worse: str = "worse", better: str = "be
             },
         ],
     )
+
+
+def _kind(reach: float) -> str:
+    """Return the expression of the sign that a difference is drawn by."""
+    return f"datum.d < {-reach} ? 'left' : datum.d > {reach} ? 'right' : datum.s"
 
 
 def _line(at: float, x: dict[str, Any], colour: str, dash: list[int]) -> dict[str, Any]:
