@@ -22,6 +22,8 @@ MOST_COLUMNS = 60
 _OWN_VALUES = 12
 #: How far out a number counts in the linear part, in its own spreads.
 _FAR = 4.0
+#: From where on either end of a number has a slope of its own.
+_HINGE = 1.0
 _LEAST_SHARE = 0.005
 _ROLES = frozenset({Role.FEATURE, Role.INTERMEDIATE, Role.SEGMENT})
 
@@ -153,12 +155,16 @@ def levelled(x: Values, worded: NDArray[np.bool_] | None = None, levels: int = 1
 class Design:
     """How inputs become the columns of a linear model: about mean 0, spread 1, all finite.
 
-    Numbers are held within four spreads of their middle, so that nothing is taken further than
-    that; what is missing has a column of its own, and so have frequent categories.
+    Numbers have a hinge at either side; what is missing has a column of its own, and so have
+    frequent categories. Beyond the ends of what was learnt from, a number counts in part only
+    (``further``), and none for more than four spreads.
 
     Parameters
     ----------
+    worded : (column,) bool
     centres, scales : (column,) float64
+    ends : (2, column) float64
+        Between them lie 98 of 100 numbers, in spreads.
     blank : (column,) bool
         Whether "missing" has a column.
     own : tuple of (column, category)
@@ -168,6 +174,7 @@ class Design:
     worded: NDArray[np.bool_]
     centres: Values
     scales: Values
+    ends: Values
     blank: NDArray[np.bool_]
     own: tuple[tuple[int, int], ...]
 
@@ -175,7 +182,7 @@ class Design:
     def learn(cls, x: Values, worded: NDArray[np.bool_]) -> Design:
         """Learn middles and spreads from rows: (row, column)."""
         n, d = x.shape
-        centres, scales = np.zeros(d), np.ones(d)
+        centres, scales, ends = np.zeros(d), np.ones(d), np.zeros((2, d))
         blank = np.zeros(d, dtype=np.bool_)
         own: list[tuple[int, int]] = []
         for at in range(d):
@@ -189,20 +196,33 @@ class Design:
                 held = np.flatnonzero((share > _LEAST_SHARE) & (share < 1 - _LEAST_SHARE))
                 own += [(at, int(code)) for code in held]
                 continue
-            low, centres[at], high = np.quantile(known, [0.16, 0.5, 0.84])
+            least, low, centres[at], high, most = np.quantile(known, [0.01, 0.16, 0.5, 0.84, 0.99])
             spread = (high - low) / 2
             if not spread > 0:
                 centres[at], spread = known.mean(), known.std()
             scales[at] = spread if np.isfinite(spread) and spread > 0 else np.inf
-        return cls(worded, centres, scales, blank, tuple(own))
+            with np.errstate(over="ignore"):
+                ends[:, at] = (np.array([least, most]) - centres[at]) / scales[at]
+        return cls(worded, centres, scales, np.clip(ends, -_FAR, _FAR), blank, tuple(own))
 
-    def rows(self, x: Values) -> Values:
-        """Return the design of rows: (row, design column)."""
+    def rows(self, x: Values, further: float = 1.0) -> Values:
+        """Return the design of rows: (row, design column).
+
+        Parameters
+        ----------
+        x : (row, column) float64
+        further : float
+            How much of its way beyond an end a number counts: 0 to 1.
+        """
         numeric = np.flatnonzero(~self.worded)
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x[:, numeric] - self.centres[numeric]) / self.scales[numeric]
         missing = np.isnan(x)
-        parts = [np.clip(np.where(np.isnan(z), 0.0, z), -_FAR, _FAR)]
+        z = np.clip(np.where(np.isnan(z), 0.0, z), -_FAR, _FAR)
+        inside = np.clip(z, *self.ends[:, numeric])
+        z = inside + further * (z - inside)
+        # Hinges let both ends lead elsewhere than the middle.
+        parts = [z, np.maximum(z - _HINGE, 0.0), np.maximum(-z - _HINGE, 0.0)]
         parts += [missing[:, self.blank].astype(np.float64)]
         parts += [(x[:, at] == code).astype(np.float64)[:, None] for at, code in self.own]
         return np.concatenate(parts, axis=1)

@@ -51,6 +51,7 @@ class _Fold:
 
     first: First
     linear: Values
+    further: float
     trees: Any
 
 
@@ -68,11 +69,10 @@ class _Rows:
     """Rows in the forms that the layers read."""
 
     said: Values
-    design: Values
     inputs: Values
 
     def take(self, places: NDArray[Any]) -> _Rows:
-        return _Rows(self.said[places], self.design[places], self.inputs[places])
+        return _Rows(self.said[places], self.inputs[places])
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,17 +176,20 @@ class Relation:
         if said is None or self.why_not is not None or not said.usable.any():
             return out
         usable = np.flatnonzero(said.usable)
+        assert self._design is not None
         held = self._forms(rows if len(usable) == len(rows) else rows.take(usable), said, usable)
         for fold in range(FOLDS):
-            parts = [_predicted(head, fold, held, self.layout.schema.task) for head in self._heads]
+            parts = [
+                _predicted(head, fold, held, self._design, self.layout.schema.task)
+                for head in self._heads
+            ]
             out[fold, usable] = _together(np.stack(parts, axis=1), self.layout.schema.task)
         return out
 
     def _forms(self, rows: pa.Table, said: Said, usable: NDArray[np.int64]) -> _Rows:
         assert self._inputs is not None
-        assert self._design is not None
         x = self._inputs.matrix(rows)
-        return _Rows(said.values[usable], self._design.rows(x), x)
+        return _Rows(said.values[usable], x)
 
 
 def _targets(layout: Layout) -> int:
@@ -261,13 +264,16 @@ def _learnt(
     kept = telling(x, inputs.worded, y[:, 0] - links[0].mean(rough))
     inputs, x = inputs.keeping(kept), x[:, kept]
     design = Design.learn(x[part >= 0], inputs.worded)
-    held = _Rows(s, design.rows(x), levelled(x, inputs.worded))
+    held = _Rows(s, x)
+    levels = levelled(x, inputs.worded)
     trees = find_spec("sklearn") is not None
     heads, predicted = [], []
+    grown = trees and len(usable) >= _FOR_TREES
     with _quietly(len(usable)):
         for at, link in enumerate(links):
-            grown = trees and len(usable) >= _FOR_TREES
-            head, means = _head(task, at, link, held, y, part, inputs.worded, grown, seed)
+            head, means = _head(
+                task, at, link, held, y, part, design, levels if grown else None, seed
+            )
             heads.append(head)
             predicted.append(means)
     out = np.full((len(rows), len(links)), np.nan)
@@ -291,11 +297,15 @@ def _head(
     rows: _Rows,
     y: Values,
     part: NDArray[np.int64],
-    worded: NDArray[np.bool_],
-    grown: bool,
+    design: Design,
+    levels: Values | None,
     seed: int,
 ) -> tuple[_Head, Values]:
-    """Learn one target, and return it with its held-out means."""
+    """Learn one target, and return it with its held-out means.
+
+    Nothing tells how inputs go on beyond what was learnt from; each part holds another view, from
+    not at all to all the way, so that their mean goes half the way and their spread says so.
+    """
     target = y[:, at]
     offset, layers = np.zeros(len(y)), np.zeros((len(y), 2))
     folds = []
@@ -306,15 +316,18 @@ def _head(
         mine = rows.take(seen)
         about = first(mine.said)
         spread = _spread(link, target[seen] - about)
-        linear = ridge(link, mine.design, target[seen] / spread, about / spread) * spread
-        told_so_far = about + linear[0] + mine.design @ linear[1:]
+        further = fold / (FOLDS - 1)
+        x = design.rows(mine.inputs, further)
+        linear = ridge(link, x, target[seen] / spread, about / spread) * spread
         trees = None
-        if grown:
-            trees = _grow(task, link, mine, target[seen], told_so_far, worded, seed)
-        folds.append(_Fold(first, linear, trees))
+        if levels is not None:
+            so_far = about + linear[0] + x @ linear[1:]
+            read = _Rows(mine.said, levels[seen])
+            trees = _grow(task, link, read, target[seen], so_far, design.worded, seed)
+        folds.append(_Fold(first, linear, further, trees))
         left = rows.take(others)
         offset[others] = first(left.said)
-        layers[others] = _layers(folds[-1], left, task)
+        layers[others] = _layers(folds[-1], left, design, task)
     tested = part >= 0
     spread = _spread(link, target[tested] - offset[tested])
     weights = weigh(link, layers[tested] / spread, target[tested] / spread, offset[tested] / spread)
@@ -364,20 +377,20 @@ def _read_by_trees(task: Task | None, rows: _Rows) -> Values:
     return np.concatenate((rows.inputs, told(task, rows.said)), axis=1)
 
 
-def _layers(fold: _Fold, rows: _Rows, task: Task | None) -> Values:
+def _layers(fold: _Fold, rows: _Rows, design: Design, task: Task | None) -> Values:
     """Return what the linear part and the trees add: (row, 2)."""
     out = np.zeros((len(rows.said), 2))
-    out[:, 0] = fold.linear[0] + rows.design @ fold.linear[1:]
+    out[:, 0] = fold.linear[0] + design.rows(rows.inputs, fold.further) @ fold.linear[1:]
     if fold.trees is not None and len(out):
         out[:, 1] = fold.trees.predict(_read_by_trees(task, rows))
     return out
 
 
-def _predicted(head: _Head, fold: int, rows: _Rows, task: Task | None) -> Values:
+def _predicted(head: _Head, fold: int, rows: _Rows, design: Design, task: Task | None) -> Values:
     """Return one fold's means of one target: (row,)."""
     one = head.folds[fold]
     with _quietly(len(rows.said)):
-        layers = _layers(one, rows, task)
+        layers = _layers(one, rows, design, task)
     return head.link.mean(head.weights.applied(one.first(rows.said), layers))
 
 
