@@ -2,6 +2,7 @@
 # make bench   the figures, beside their floors and peers           make lint     style, types      make format
 # make bench-ingest      what is taken in a second, durably    make torture   faults under load
 # make bench-detection   false alarms, missed changes and agreement with others, over simulated months
+# make bench-estimation  performance without labels, why it changed, for whom, which version; beside peers
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,7 @@ BENCH_ARGS ?=
 TORTURE_ARGS ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test system bench bench-detection bench-ingest torture lint format docs constraints clean
+.PHONY: demo test system bench bench-detection bench-estimation bench-ingest torture lint format docs constraints clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/tidegauge demo $(DEMO_ARGS)
@@ -31,6 +32,9 @@ bench: $(VENV)/.dev
 bench-detection: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.detection $(BENCH_ARGS)
 	$(BIN)/python -m benchmarks.agreement
+
+bench-estimation: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.estimation $(BENCH_ARGS)
 
 bench-ingest: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.ingest $(BENCH_ARGS)

@@ -1,0 +1,176 @@
+"""Figure 1: performance estimated under covariate shift, beside NannyML's CBPE and DLE.
+
+For every watched window of every stream the estimate is held against what the labels, which no
+estimator was given, then say. Streams are in `estimation_streams.py`, the peer in
+`peers_estimation.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import fmean
+
+import numpy as np
+import pyarrow as pa
+from rich.console import Console
+
+from benchmarks import peers_estimation
+from benchmarks.estimation_figures import Figure
+from benchmarks.estimation_streams import WIDTH, Shift, Stream
+from benchmarks.intervals import of_mean
+from benchmarks.peers_estimation import KeptStreams
+from tidegauge.estimation import Estimator
+from tidegauge.metrics import find_metric
+from tidegauge.metrics.registry import View
+from tidegauge.profile import Baseline, Layout, Profile, Profiler, Survey
+from tidegauge.profile.profile import PERFORMANCE
+from tidegauge.schema import Task
+
+METRICS = {Task.BINARY: ("roc_auc", "f1", "accuracy"), Task.REGRESSION: ("mae", "rmse")}
+LEAST, MOST, QUICKER = 0.92, 0.98, 10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One metric of one stream: mean absolute error, and share of windows covered."""
+
+    stream: Stream
+    metric: str
+    error: float
+    covered: float
+    peer: float | None
+
+
+def profiled(layout: Layout, rows: pa.Table) -> Profile:
+    """Profile records by day."""
+    profiler = Profiler(layout, WIDTH)
+    for batch in rows.to_batches(max_chunksize=131_072):
+        profiler.update(batch)
+    return profiler.finish()
+
+
+def without_labels(rows: pa.Table) -> pa.Table:
+    """Return records as they come in: nobody knows yet what happened."""
+    at = rows.schema.get_field_index("label")
+    return rows.set_column(at, "label", pa.nulls(len(rows), rows.schema.field(at).type))
+
+
+def learnt(stream: Stream, rows: pa.Table) -> tuple[Estimator, Layout]:
+    """Learn from a stream's baseline, the way records go."""
+    survey = Survey(stream.schema)
+    for batch in rows.to_batches(max_chunksize=131_072):
+        survey.update(batch)
+    layout = survey.layout("baseline")
+    baseline = Baseline(profiled(layout, rows), datetime.now(UTC))
+    return Estimator.learn(baseline), layout
+
+
+def outcomes(stream: Stream, kept: KeptStreams | None) -> Iterator[Outcome]:
+    """Estimate a stream's watched windows and hold them against their labels."""
+    estimator, layout = learnt(stream, stream.baseline())
+    watched = stream.watched()
+    found = estimator.estimate(profiled(layout, without_labels(watched))).metrics
+    view = View(profiled(layout, watched), PERFORMANCE)
+    name = peers_estimation.name_of(stream)
+    theirs = {one.stream: one.estimates for one in kept.streams} if kept is not None else {}
+    for metric in METRICS[stream.task]:
+        true = find_metric(metric).compute(view, view)[:, 0]
+        one = found[metric]
+        inside = (one.lower[:, 0] <= true) & (true <= one.upper[:, 0])
+        peer = None
+        if name in theirs:
+            peer = float(np.nanmean(np.abs(np.array(theirs[name][metric], dtype=float) - true)))
+        error = float(np.abs(one.value[:, 0] - true).mean())
+        yield Outcome(stream, metric, error, float(inside.mean()), peer)
+
+
+def _errors(held: list[Outcome], unit: float) -> Iterator[Figure]:
+    for shift in Shift:
+        for metric in dict.fromkeys(one.metric for one in held):
+            mine = [one for one in held if one.metric == metric and one.stream.shift is shift]
+            value = fmean(one.error for one in mine)
+            low, high = of_mean([one.error for one in mine])
+            pairs = [one.error - one.peer for one in mine if one.peer is not None]
+            shown = f"{unit * value:.2f} ({unit * max(low, 0):.2f}–{unit * high:.2f})"
+            name = f"{metric}, {shift}: mean absolute error" + (" × 100" if unit == 100 else "")
+            if not pairs:
+                yield Figure(name, shown)
+                continue
+            peer = fmean(one.peer for one in mine if one.peer is not None)
+            least, most = of_mean(pairs)
+            yield Figure(
+                name,
+                shown,
+                f"≤ {unit * peer:.2f}",
+                fmean(pairs) <= 0,
+                f"less by {unit * -most:.2f} to {unit * -least:.2f}, {len(pairs)} streams",
+            )
+
+
+def _coverage(held: list[Outcome]) -> Iterator[Figure]:
+    for metric in dict.fromkeys(one.metric for one in held):
+        shares = [one.covered for one in held if one.metric == metric]
+        low, high = of_mean(shares)
+        value = fmean(shares)
+        by_shift = ", ".join(
+            f"{100 * fmean(o.covered for o in held if (o.metric, o.stream.shift) == (metric, s)):.0f}"
+            for s in Shift
+        )
+        yield Figure(
+            f"{metric}: windows inside the 95 % interval",
+            f"{100 * value:.1f} % ({100 * low:.1f}–{min(100 * high, 100):.1f})",
+            f"{100 * LEAST:.0f}–{100 * MOST:.0f} %",
+            LEAST <= value <= MOST,
+            f"by kind of shift {by_shift} %; {20 * len(shares)} windows",
+        )
+
+
+def _seconds(task: Task) -> tuple[float, float]:
+    """Processor and wall time to learn from 1M records and to estimate 1M others."""
+    stream = peers_estimation.large(task)
+    baseline, watched = stream.baseline(), without_labels(stream.watched())
+    wall, used = time.perf_counter(), time.process_time()
+    estimator, layout = learnt(stream, baseline)
+    found = estimator.estimate(profiled(layout, watched))
+    assert found.why_not is None
+    return time.process_time() - used, time.perf_counter() - wall
+
+
+def _times(kept: KeptStreams | None, console: Console) -> Iterator[Figure]:
+    theirs = {one.stream: one for one in kept.streams} if kept is not None else {}
+    for task, what in ((Task.BINARY, "CBPE"), (Task.REGRESSION, "DLE")):
+        with console.status(f"1M records a side, {task}"):
+            cpu, wall = _seconds(task)
+        name = f"{task}, 1M records a side: time"
+        peer = theirs.get(peers_estimation.name_of(peers_estimation.large(task)))
+        shown = f"{cpu:.1f} s"
+        if peer is None:
+            yield Figure(name, shown, note=f"processor; {wall:.1f} s on the clock")
+            continue
+        ratio = peer.cpu_seconds / cpu
+        yield Figure(
+            name,
+            shown,
+            f"≤ {peer.cpu_seconds / QUICKER:.1f} s",
+            ratio >= QUICKER,
+            f"processor; {ratio:.0f} × quicker than {what}'s {peer.cpu_seconds:.0f} s",
+        )
+
+
+def run(console: Console) -> list[Figure]:
+    """Measure figure 1: errors beside the peer's, coverage, time."""
+    kept = peers_estimation.kept()
+    held: list[Outcome] = []
+    for stream in peers_estimation.streams():
+        with console.status(f"{stream.task}, {stream.shift}, stream {stream.seed}"):
+            held += outcomes(stream, kept)
+    figures: list[Figure] = []
+    for task in METRICS:
+        mine = [one for one in held if one.stream.task is task]
+        figures += _errors(mine, 100.0 if task is Task.BINARY else 1.0)
+    figures += _coverage(held)
+    figures += _times(kept, console)
+    return figures

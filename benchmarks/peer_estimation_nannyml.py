@@ -1,0 +1,69 @@
+"""NannyML's `CBPE` and `DLE` on streams of records without labels, chunked by day.
+
+`python benchmarks/peer_estimation_nannyml.py OUT.json FOLDER…`, in NannyML's own environment,
+started by `peers_estimation.py`, which tells what is in a folder. Both keep their defaults.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import nannyml  # type: ignore[import-not-found, unused-ignore]
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped, unused-ignore]
+
+BINARY = ("roc_auc", "f1", "accuracy")
+REGRESSION = ("mae", "rmse")
+
+
+def estimator(reference: pd.DataFrame) -> nannyml.CBPE | nannyml.DLE:
+    """The estimator of the task that the columns tell of, before it is fitted."""
+    about = {"timestamp_column_name": "timestamp", "chunk_period": "D", "y_true": "label"}
+    if "score" in reference.columns:
+        return nannyml.CBPE(
+            y_pred_proba="score",
+            y_pred="said",
+            problem_type="classification_binary",
+            metrics=list(BINARY),
+            **about,
+        )
+    inputs = [name for name in reference.columns if name[0] == "x" or name == "region"]
+    return nannyml.DLE(
+        feature_column_names=inputs, y_pred="prediction", metrics=list(REGRESSION), **about
+    )
+
+
+def with_answers(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with what the model said of each record."""
+    if "score" in frame.columns:
+        frame["said"] = (frame["score"] >= 0.5).astype(int)
+    if "region" in frame.columns:
+        frame["region"] = frame["region"].astype("category")
+    return frame
+
+
+def main(out: str, *folders: str) -> None:
+    """Run every stream; write the estimates and what they took."""
+    streams = []
+    for folder in map(Path, folders):
+        reference = with_answers(pd.read_parquet(folder / "baseline.parquet"))
+        watched = with_answers(pd.read_parquet(folder / "watched.parquet"))
+        started, used = time.perf_counter(), time.process_time()
+        fitted = estimator(reference).fit(reference)
+        table = fitted.estimate(watched.drop(columns="label")).filter(period="analysis").to_df()
+        seconds, cpu = time.perf_counter() - started, time.process_time() - used
+        names = BINARY if "score" in reference.columns else REGRESSION
+        estimates = {
+            name: [None if np.isnan(v) else float(v) for v in table[(name, "value")]]
+            for name in names
+        }
+        streams.append(
+            {"stream": folder.name, "seconds": seconds, "cpu_seconds": cpu, "estimates": estimates}
+        )
+        print(folder.name, f"{seconds:.1f} s", file=sys.stderr, flush=True)
+    Path(out).write_text(json.dumps(streams))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
