@@ -101,6 +101,15 @@ def test_traffic_without_overlap_is_refused_with_the_column() -> None:
     assert "next to nothing in common" in report.sentence
     assert "'x'" in report.sentence
     assert report.needed is None
+    assert report["accuracy"].champion is not None and report["accuracy"].difference is None
+
+
+def test_pairs_that_were_asked_for_and_are_not_there(champion: pa.Table) -> None:
+    report = tg.compare_versions(champion, made(seed=2, ids="q"), pairing="paired")
+    assert report.decision == "not_enough_data"
+    assert "no record in common" in report.sentence
+    with pytest.raises(BadInput, match="pairing"):
+        tg.compare_versions(champion, champion, pairing="both")
 
 
 def test_without_ids_equal_inputs_make_pairs(champion: pa.Table) -> None:

@@ -288,8 +288,8 @@ def separate(
         return (
             None,
             mix,
-            f"{champion.name} and {challenger.name} got traffic that has next to nothing in common "
-            f"({mix.overlap:.0%} of it; they differ most in {mix.apart!r}), so no weights make it "
-            "comparable; let both score the same records, or share the traffic at random",
+            f"the traffic of {champion.name} and {challenger.name} has next to nothing in common "
+            f"({mix.overlap:.0%}; it differs most in {mix.apart!r}), and no weights mend that; let "
+            "both score the same records, or share the traffic at random",
         )
     return Separate(champion, challenger, mix), mix, ""

@@ -48,6 +48,9 @@ MOST_PAIRED, MOST_ADJUSTED = 1_000_000, 50_000
 #: Guardrails: part of the verdict wherever both versions tell them.
 GUARDRAILS = ("error_share", "latency_p95")
 
+#: What is said of versions that cannot be compared.
+_BESIDE = "values stand side by side only: nothing is held against each other"
+
 Margins = Mapping[str, Any] | float | str | None
 
 
@@ -243,15 +246,16 @@ def compare_tables(
                 "whose ids hash smallest"
             )
         notes += _outside(side)
-    design, traffic, more = _designed(old, new, schema, pairing, tables, used)
+    design, traffic, more, why = _designed(old, new, schema, pairing, tables, used)
     notes += more
     by_segment = [name for name in schema.segments if name in shared]
     listed = measures_of(schema, sides, segments=by_segment, resources=used, costs=costs)
     margins = _margins(margin, metric, listed, schema, sides)
     gates = _gates(metric, margin, margins, listed, schema, sides, set(segments))
     found: list[tuple[Contrast, Held | None]]
+    beside = Separate(old, new, None)
     if design is None:
-        found = [(_unknown(one, traffic.sentence, one.key in gates), None) for one in listed]
+        found = [(_beside(one, beside, traffic, gate=one.key in gates), None) for one in listed]
     else:
         found = [
             contrast(
@@ -277,13 +281,8 @@ def compare_tables(
         say=says,
     )
     if design is None:
-        told = Verdict(
-            Decision.NOT_ENOUGH,
-            f"Not enough to go by: {traffic.sentence}.",
-            *(None, None, False),
-            told.gates,
-            (traffic.sentence,),
-        )
+        sentence = f"Not comparable as they are: {why}."
+        told = Verdict(Decision.NOT_ENOUGH, sentence, None, None, False, told.gates, ())
     elif told.needed is None:
         told = replace(told, needed=_at_least(contrasts))
     mix = design.mix if isinstance(design, Separate) else None
@@ -353,12 +352,13 @@ def _designed(
     pairing: str,
     tables: Sequence[pa.Table],
     resources: Sequence[str],
-) -> tuple[Design | None, Traffic, list[str]]:
+) -> tuple[Design | None, Traffic, list[str], str]:
+    """Return which records are held against which, what to say of it, and why not, if so."""
     found = matched(old, new)
     by = "prediction_id" if schema.role(Role.PREDICTION_ID) is not None else "equal inputs"
     if pairing == "paired" and not found.common:
         why = f"{old.name} and {new.name} have no record in common (by {by})"
-        return None, Traffic("none", 0, False, None, None, None, None, why), []
+        return None, Traffic("none", 0, False, None, None, None, None, _BESIDE), [], why
     if pairing == "paired" or (pairing == "auto" and enough_pairs(found, old, new)):
         design, differ = paired(found, old, new)
         smaller = min(old.rows, new.rows)
@@ -372,7 +372,7 @@ def _designed(
             else []
         )
         kind = Traffic("paired", found.common, False, None, None, None, None, sentence)
-        return design, kind, notes
+        return design, kind, notes, ""
     if min(old.rows, new.rows) == 0:
         raise EmptyInput("one of the versions has no record; nothing to compare")
     thin = [side.take(_thin(side)) for side in (old, new)]
@@ -394,17 +394,18 @@ def _designed(
             "records of their own, taken as they are: there is no input by which the traffic "
             "could be told apart"
         )
-        return apart, Traffic("unpaired", found.common, False, *(None,) * 4, sentence), notes
+        return apart, Traffic("unpaired", found.common, False, *(None,) * 4, sentence), notes, ""
     about = found.common, True, mix.overlap, mix.apart, mix.before, mix.after
     if apart is None:
-        return None, Traffic("none", *about, why), notes
+        return None, Traffic("none", *about, _BESIDE), notes, why
+    worth = [count(effective(weights)) for weights in (mix.champion, mix.challenger)]
     sentence = (
         f"records of their own, weighted to the mix that both serve: {share(mix.overlap)} of the "
-        f"traffic is common; the two differ most in {mix.apart!r}, by {mix.before:.2g} σ, and by "
-        f"{mix.after:.1g} σ once weighted; worth {count(effective(mix.champion))} and "
-        f"{count(effective(mix.challenger))} records of equal weight"
+        f"traffic is common; it differs most in {mix.apart!r}, by {mix.before:.2g} σ, and in no "
+        f"input by more than {max(mix.after, 0.01):.1g} σ once weighted; worth {worth[0]} and "
+        f"{worth[1]} records of equal weight"
     )
-    return apart, Traffic("unpaired", *about, sentence), notes
+    return apart, Traffic("unpaired", *about, sentence), notes, ""
 
 
 def _thin(side: Side) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -543,12 +544,18 @@ def _gates(
     return gates
 
 
-def _unknown(measure: Measure, why: str, gate: bool) -> Contrast:
+def _beside(measure: Measure, both: Separate, traffic: Traffic, *, gate: bool) -> Contrast:
+    """Return a measure of both versions side by side, where nothing can be held against another."""
+    two = both.two(measure)
     return Contrast(
         *(measure.name, measure.family, measure.column, measure.unit, measure.direction),
+        champion=None if two.why_not else two.champion,
+        challenger=None if two.why_not else two.challenger,
         gate=gate,
         standing=Standing.UNKNOWN,
-        reason=why,
+        n_champion=two.counts[0],
+        n_challenger=two.counts[1],
+        reason=two.why_not or "not comparable",
         summary=measure.summary,
     )
 

@@ -67,13 +67,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Part:
-    """The contrasts of one family."""
+    """The contrasts of one family; those that none of is known of, as one sentence."""
 
     key: str
     title: str
     about: str
     adjusted: bool
     rows: tuple[Row, ...]
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,13 @@ def _parts(report: VersionReport) -> list[Part]:
         held = [one for one in report.contrasts if one.family == key]
         if held:
             adjusted = any(one.unadjusted is not None for one in held)
-            out.append(Part(key, title, about, adjusted, tuple(_row(one) for one in held)))
+            by_reason: dict[str, list[str]] = {}
+            for one in held:
+                if one.standing is Standing.UNKNOWN and one.champion is None:
+                    by_reason.setdefault(one.reason, []).append(one.name)
+            told = "; ".join(f"{why} ({', '.join(names)})" for why, names in by_reason.items())
+            rows = tuple(_row(one) for one in held if one.champion is not None)
+            out.append(Part(key, title, about, adjusted, rows, told))
     return out
 
 

@@ -145,7 +145,7 @@ def forest(rows: Sequence[ForestRow], *, worse: str = "worse", better: str = "be
             },
             {
                 "transform": [
-                    {"calculate": f"clamp(datum.d, {-reach}, {reach})", "as": "c"},
+                    {"calculate": f"clamp(datum.d, {-0.985 * reach}, {0.985 * reach})", "as": "c"},
                     {"calculate": _kind(reach), "as": "k"},
                 ],
                 "mark": {"type": "point", "size": 52, "strokeWidth": 1.6, "opacity": 1},
