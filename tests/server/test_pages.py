@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html import unescape
+from html import escape, unescape
 from html.parser import HTMLParser
 from urllib.parse import quote, urljoin
 
@@ -257,6 +257,17 @@ def test_every_alarm_shows_its_arithmetic(http: httpx.Client) -> None:
 def test_a_hole_names_its_hours(http: httpx.Client) -> None:
     html = http.get(f"{BASE}/incidents/4").text
     assert "Hours in which values are missing" in html and "11 Feb 2026" in html
+
+
+def test_where_an_incident_got_worse_is_searched_when_somebody_asks(http: httpx.Client) -> None:
+    page = http.get(f"{BASE}/incidents/2").text
+    assert 'href="/projects/default/models/churn/incidents/2?search=segments#searched"' in page
+    told = http.get("/v1/projects/default/incidents/2/segments").json()
+    assert told["against_reference"] and told["reference_end"] == told["start"]
+    asked = http.get(f"{BASE}/incidents/2?search=segments").text
+    assert escape(told["sentence"]) in asked
+    for finding in told["findings"]:
+        assert escape(finding["segment"]) in asked
 
 
 def test_an_open_incident_is_acknowledged_written_about_and_resolved(http: httpx.Client) -> None:

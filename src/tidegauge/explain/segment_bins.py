@@ -61,7 +61,7 @@ class Condition:
             return ""
         if self.times:
             return f"{to_datetime(int(value * 1e6)):%Y-%m-%d %H:%M}"
-        return f"{value:.6g}"
+        return f"{value:.4g}"
 
     def to_json(self) -> dict[str, Any]:
         """Return ``{"column", "value"}``, or ``{"column", "above", "up_to"}``."""

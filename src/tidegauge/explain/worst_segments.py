@@ -218,7 +218,7 @@ class WorstSegments:
         """Return headings and cells for people, as every view shows them."""
         then = self.against_reference
         heads = ["segment", "records", str(self.metric), "elsewhere"]
-        heads += ["before", "elsewhere before"] if then else []
+        heads += ["then", "elsewhere then"] if then else []
         heads += ["expected", "chance"]
         rows = []
         for one in self.findings:
@@ -368,6 +368,10 @@ def search_rows(
         for rows, outcome in zip(sides, outcomes, strict=True)
     )
     found, looked = search(searched, axes, statistic, depth=depth, least=LEAST, level=LEVEL)
+    if not looked:
+        why = f"no segment has {LEAST} labelled records{' on both sides' if against else ''}"
+        why += f", {LEAST_OF_CLASS} of either class among them" if question.ranks else ""
+        return WorstSegments(question.metric, (), whole, then, *about, 0, why, against)
     findings = tuple(_finding(question, one, columns, searched, sides) for one in found)
     return WorstSegments(question.metric, findings, whole, then, *about, looked, None, against)
 

@@ -18,18 +18,16 @@ def print_worst_segments(found: WorstSegments, console: Console) -> None:
     found : WorstSegments
     console : Console
     """
-    from rich.table import Table
     from rich.text import Text
 
     console.print(Text(found.sentence))
-    if found.findings:
-        heads, rows = found.table()
-        table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-        for at, head in enumerate(heads):
-            table.add_column(head, justify="right" if at else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+    heads, rows = found.table()
+    for number, row in enumerate(rows, 1):
         console.print()
-        console.print(table)
+        console.print(Text.assemble(f"{number}  ", (row[0], "bold")))
+        facts = (f"{head} {cell}" for head, cell in zip(heads[1:], row[1:], strict=True))
+        console.print(Text("   " + " · ".join(facts)))
+    if found.notes:
+        console.print()
     for note in found.notes:
         console.print(Text(note), style="dim")

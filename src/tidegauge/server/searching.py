@@ -184,6 +184,15 @@ def asked_by_incident(model: Model, incident: Incident, alarms: Sequence[Alarm])
     return Asked(start, end, (start - long, start), metric)
 
 
+def worst_of_incident(runtime: Runtime, model: Model, incident: Incident) -> WorstSegments:
+    """Return where performance got worse in an incident, or why that cannot be searched."""
+    asked = asked_by_incident(model, incident, runtime.catalog.incidents.alarms(incident.id))
+    try:
+        return runtime.segment_search.of(model, asked)
+    except (BadInput, Overloaded) as error:
+        return nothing(error.message, against_reference=True)
+
+
 def told(found: WorstSegments, model: Model, asked: Asked) -> dict[str, Any]:
     """Return the answer as the API tells it."""
 

@@ -12,7 +12,9 @@ from starlette.routing import Route
 
 from tidegauge.catalog.tables import AuditEntry, Incident
 from tidegauge.engine.quarantine import QuarantineReader
-from tidegauge.errors import BadInput, NotFound
+from tidegauge.errors import BadInput, NotFound, Overloaded
+from tidegauge.explain.segment_rows import question_of
+from tidegauge.explain.worst_segments import WorstSegments
 from tidegauge.lake.wildcard import ANY
 from tidegauge.report.format import interval
 from tidegauge.schema import Column, ColumnType
@@ -29,7 +31,7 @@ from tidegauge.server.pages import (
     segment,
     window,
 )
-from tidegauge.server.pages.asked import Asked, Links, read_time, time_text
+from tidegauge.server.pages.asked import SEARCH, Asked, Links, read_time, time_text
 from tidegauge.server.pages.deeds import DEEDS
 from tidegauge.server.pages.distributions import window_histogram
 from tidegauge.server.pages.drawings import DRAWINGS
@@ -44,6 +46,8 @@ from tidegauge.server.pages.server import server_page
 from tidegauge.server.pages.serving import Clock, Desk, Elsewhere, page
 from tidegauge.server.pages.span import Span
 from tidegauge.server.pages.versions import versions_page
+from tidegauge.server.searching import Asked as Search
+from tidegauge.server.searching import usual_interval, worst_of_incident
 from tidegauge.server.shown import by_harm
 
 #: Windows of a model's row among all models.
@@ -166,6 +170,8 @@ def segment_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     standing, asked, span = opened(desk, request)
     asked = replace(asked, segment=None)
     name = _segment_column(standing.model, request)
+    searched = request.query_params.get("search") == "yes"
+    times = _search_times(desk, standing, span)
     clock.lap("stamp")
 
     def make() -> str:
@@ -176,12 +182,45 @@ def segment_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
         clock.lap("read")
         view = segment.segment_page_view(history, name, by_metric, by_size)
         clock.lap("view")
+        found = _searched(desk, standing.model, times, view.metric) if searched else None
+        clock.lap("search")
         values = frame(standing, asked, span, "segment")
+        values |= {"times": None if times is None else interval(*times), "found": found}
         return render("segment.html", {**values, "view": view, "history": history})
 
-    sheet = desk.held(clock, request.url.path + asked.query(), standing.stamp, make)
+    address, stamp = request.url.path + asked.query(), standing.stamp
+    if searched:
+        lake, names = desk.runtime.lake, (standing.model.project, standing.model.name)
+        tables = [lake.table_version(*names, table) for table in ("records", "labels")]
+        address, stamp = f"{address}#{SEARCH}", f"{stamp}-{tables}"
+    sheet = desk.held(clock, address, stamp, make)
     clock.lap("render")
     return sheet
+
+
+def _search_times(
+    desk: Desk, standing: Standing, span: Span | None
+) -> tuple[datetime, datetime] | None:
+    """Return the time that is searched: the range that is asked for, else the newest windows."""
+    if span is not None and span.asked:
+        return span.start, span.end
+    return usual_interval(desk.runtime, standing.model)
+
+
+def _searched(
+    desk: Desk, found: Model, times: tuple[datetime, datetime] | None, metric: str | None
+) -> WorstSegments | str | None:
+    """Return what the search found, or why it could not be made; by the page's metric if it can."""
+    if times is None:
+        return None
+    try:
+        question_of(found.schema, metric)
+    except BadInput:
+        metric = None
+    try:
+        return desk.runtime.segment_search.of(found, Search(*times, metric=metric))
+    except (BadInput, Overloaded) as error:
+        return error.message
 
 
 def _segment_column(found: Model, request: Request) -> str:
@@ -276,6 +315,9 @@ def incident_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     standing = desk.reading.standing(found)
     one = incident_of(standing, request)
     notes = notes_of(desk, found, one)
+    searched = None
+    if request.query_params.get("search") == "segments":
+        searched = worst_of_incident(desk.runtime, found, one)
     clock.lap("stamp")
 
     def make() -> str:
@@ -293,11 +335,14 @@ def incident_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
         results = [incident.as_result(alarm, units) for alarm in view.alarms]
         clock.lap("view")
         values = frame(standing, Asked(), span, "incident")
-        values |= {"view": view, "history": history, "results": results}
+        values |= {"view": view, "history": history, "results": results, "searched": searched}
         return render("incident.html", {**values, "distribution": distribution})
 
     stamp = f"{standing.stamp}-{notes[0].id if notes else 0}-{len(notes)}"
-    sheet = desk.held(clock, request.url.path, stamp, make)
+    if searched is not None:
+        stamp += f"-{searched.records}-{searched.labelled}"
+    asked_for = "" if searched is None else "?search=segments"
+    sheet = desk.held(clock, request.url.path + asked_for, stamp, make)
     clock.lap("render")
     return sheet
 
