@@ -96,13 +96,16 @@ def _over_time(data: ReportData, of_whole: pa.Table) -> list[OverTime]:
     ranked = list(dict.fromkeys(one.metric for one in judged))
     units = {one.metric: one.unit for one in data.performance}
     found = tracks(of_whole, {("", metric) for metric in ranked})
+    guesses = tracks(of_whole, {("", metric) for metric in ranked}, estimated=True)
     made: list[OverTime] = []
     room = _MOST_POINTS
     for metric in ranked[:_MOST_TIMELINES]:
-        track = found.get(("", metric))
-        if track is None or (made and room < len(track.starts)):
+        unit, parts = units[metric], [held.get(("", metric)) for held in (found, guesses)]
+        size = sum(len(track.starts) for track in parts if track is not None)
+        if not size or (made and room < size):
             continue
-        room -= len(track.starts)
-        spec = timeline(track.results(units[metric]), title=metric, unit=units[metric])
+        room -= size
+        measured, guess = (() if track is None else track.results(unit) for track in parts)
+        spec = timeline(measured, title=metric, unit=unit, estimated=guess)
         made.append(OverTime(metric, spec))
     return made

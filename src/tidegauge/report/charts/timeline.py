@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from tidegauge.metrics.result import Basis, Result, State
@@ -29,8 +30,8 @@ _HEIGHT = 180
 #: From so many windows on, only what is wrong is marked.
 _CROWDED = 100
 #: How each basis of a performance value is drawn: its dashes, and how wide its line is.
+_WIDE, _THIN = 1.6, 1.2
 _DASHES = {"final": [1, 0], "partial": [7, 2], "estimated": [3, 3]}
-_WIDTHS = {"final": 1.6, "partial": 1.6, "estimated": 1.2}
 _TAKEN = {
     "v": "value",
     "e": "expected",
@@ -76,7 +77,7 @@ def timeline(
     unit : str or None
     marks : sequence of TimeMark
     estimated : sequence of Result
-        What was estimated of the same windows.
+        What was estimated, of these windows and others.
     second : sequence of Result
         Another series, drawn thin and grey (the other version, another segment).
     names : (str, str)
@@ -127,7 +128,7 @@ def _rows(results: Sequence[Result], estimated: Sequence[Result]) -> list[dict[s
     mixed = bool(estimated) or any(r.basis not in (None, Basis.FINAL) for r in results)
     guessed = {one.window_start: one for one in estimated if one.value is not None}
     rows: list[dict[str, Any]] = []
-    for result in results:
+    for result in _with_windows(results, guessed.values()):
         if result.window_start is None or result.window_end is None:
             continue
         row = {
@@ -145,6 +146,7 @@ def _rows(results: Sequence[Result], estimated: Sequence[Result]) -> list[dict[s
         if guess is not None:
             ends = rounded(guess.ci_lower), rounded(guess.ci_upper)
             row |= {"x": rounded(guess.value), "xl": ends[0], "xu": ends[1]}
+            row["e"] = rounded(guess.expected) if row["e"] is None else row["e"]
         rows.append({key: value for key, value in row.items() if value is not None})
         alone = guess is not None and "v" not in rows[-1]
         rows[-1]["n"] = guess.n_current if alone and guess is not None else result.n_current
@@ -154,6 +156,20 @@ def _rows(results: Sequence[Result], estimated: Sequence[Result]) -> list[dict[s
         if mixed:
             rows[-1]["k"] = str(Basis.ESTIMATED if alone else result.basis or Basis.FINAL)
     return rows
+
+
+def _with_windows(results: Sequence[Result], others: Iterable[Result]) -> list[Result]:
+    """Return results with those windows of others that they lack, empty, in order of time."""
+    known = {one.window_start for one in results}
+    empty = [
+        Result(one.metric, window_start=one.window_start, window_end=one.window_end)
+        for one in others
+        if one.window_start not in known
+    ]
+    if not empty:
+        return list(results)
+    timed = [one for one in (*results, *empty) if one.window_start is not None]
+    return sorted(timed, key=lambda one: one.window_start or datetime.max)
 
 
 def _extent(
@@ -219,19 +235,14 @@ def _lines(
     if guessed and "estimated" not in bases:
         bases.append("estimated")
     line: dict[str, Any] = {
-        "mark": {"type": "line", "stroke": ink("current"), "strokeWidth": 1.6},
+        "mark": {"type": "line", "stroke": ink("current"), "strokeWidth": _WIDE},
         "encoding": {"y": _value("v")},
     }
     if bases:
         line["data"] = {"values": [*_runs(rows), *_guesses(rows)]}
         line["encoding"]["detail"] = {"field": "g", "type": "nominal"}
-        widths = [_WIDTHS[basis] for basis in bases]
-        line["encoding"]["strokeWidth"] = {
-            "field": "k",
-            "type": "nominal",
-            "scale": {"domain": bases, "range": widths},
-            "legend": None,
-        }
+        thin = {"test": "datum.k == 'estimated'", "value": _THIN}
+        line["encoding"]["strokeWidth"] = {"condition": thin, "value": _WIDE}
         line["encoding"]["strokeDash"] = {
             "field": "k",
             "type": "nominal",

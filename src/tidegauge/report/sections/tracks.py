@@ -16,7 +16,7 @@ from tidegauge.metrics.result import Basis, Result, State
 
 #: A metric of a column; ``""`` for the model itself.
 Key = tuple[str, str]
-_NUMBERS = ("value", "expected", "lower", "upper")
+_NUMBERS = ("value", "expected", "lower", "upper", "ci_lower", "ci_upper")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Track:
         ``column`` is empty for the model's own metrics.
     starts, ends : tuple of int
         Windows, in microseconds since 1970.
-    value, expected, lower, upper : tuple of float or None
+    value, expected, lower, upper, ci_lower, ci_upper : tuple of float or None
     n : tuple of int
         Records.
     states : tuple of str
@@ -44,6 +44,8 @@ class Track:
     expected: tuple[float | None, ...]
     lower: tuple[float | None, ...]
     upper: tuple[float | None, ...]
+    ci_lower: tuple[float | None, ...]
+    ci_upper: tuple[float | None, ...]
     n: tuple[int, ...]
     states: tuple[str, ...]
     bases: tuple[str | None, ...]
@@ -71,12 +73,16 @@ class Track:
                 basis=Basis(basis) if (basis := self.bases[at]) else None,
                 unit=unit,
                 reason=self.reasons[at] if self.reasons else None,
+                ci_lower=self.ci_lower[at],
+                ci_upper=self.ci_upper[at],
             )
             for at in range(len(self.starts))
         ]
 
 
-def tracks(results: pa.Table, wanted: Collection[Key]) -> dict[Key, Track]:
+def tracks(
+    results: pa.Table, wanted: Collection[Key], *, estimated: bool = False
+) -> dict[Key, Track]:
     """Return the tracks of the wanted metrics.
 
     Parameters
@@ -84,7 +90,11 @@ def tracks(results: pa.Table, wanted: Collection[Key]) -> dict[Key, Track]:
     results : pyarrow.Table
         ``RESULT_SCHEMA``, of all windows and no segment.
     wanted : collection of (column, metric)
+    estimated : bool
+        Of what was estimated, in place of what was measured.
     """
+    guessed = pc.fill_null(pc.equal(results["basis"], Basis.ESTIMATED.value), False)
+    results = results.filter(guessed if estimated else pc.invert(guessed))
     rows = results.filter(pc.is_valid(results["window_start"]))
     rows = rows.filter(pc.is_in(rows["metric"], pa.array(sorted({one[1] for one in wanted}))))
     names = sorted({one[0] for one in wanted})

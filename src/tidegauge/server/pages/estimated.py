@@ -47,7 +47,10 @@ def newest_guess(history: History) -> tuple[Metric, Result] | None:
 
 
 def guesses_of(history: History) -> tuple[Result, ...]:
-    """Return every estimate of the newest window, unless that was measured in whole."""
+    """Return every estimate of the newest window, unless that was measured in whole.
+
+    What no label can change, as the mean score, is none.
+    """
     leading = newest_guess(history)
     if leading is None:
         return ()
@@ -57,7 +60,8 @@ def guesses_of(history: History) -> tuple[Result, ...]:
     names = [metric for metric, _, held in history.chapter.estimated if held == segment]
     ordered = dict.fromkeys([leading[0].name, *judged, *sorted(names)])
     found = [history.estimate(name).at_start(start) for name in ordered]
-    return tuple(one for one in found if one is not None and one.value is not None)
+    held = [one for one in found if one is not None and one.value is not None]
+    return tuple(one for one in held if one.ci_lower is None or one.ci_lower != one.ci_upper)
 
 
 def with_interval(result: Result) -> str:

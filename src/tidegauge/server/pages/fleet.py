@@ -13,6 +13,7 @@ from tidegauge.metrics.result import Result
 from tidegauge.report.format import plural
 from tidegauge.server.known import Model
 from tidegauge.server.pages.asked import Links
+from tidegauge.server.pages.estimated import newest_guess
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.pages.ranking import line_picture
@@ -35,7 +36,7 @@ class FleetRow:
     version : str or None
         That served last.
     performance, volume : Result or None
-        In the newest window.
+        In the newest window; estimated where no window of the range has labels.
     performance_picture, volume_picture : str
         Inline SVG.
     drifting, watched : int
@@ -114,15 +115,20 @@ def fleet_row(
         if len(line) and line.starts[-1] == newest and line.alarms[-1]
     )
     valued = None if lead is None else lead.select(np.isfinite(lead.value))
+    performance = None if valued is None else valued.last()
+    guess = newest_guess(history) if performance is None else None
+    pictured = lead
+    if guess is not None:
+        performance, pictured = guess[1], history.estimate(guess[0].name)
     return FleetRow(
         model,
         href,
         "too_few" if state == "ok" and unjudged(history) else state,
         incidents,
         _last_version(history),
-        valued.last() if valued is not None else None,
+        performance,
         volume.last(),
-        line_picture(lead.on(history.windows), "") if lead is not None else "",
+        line_picture(pictured.on(history.windows), "") if pictured is not None else "",
         line_picture(volume, ""),
         drifting,
         len(history.drift),

@@ -133,7 +133,8 @@ class History:
             for one in (metric.within(schema),)
             if one.judged and one.applies_to(None, schema.task)
         ]
-        return sorted(found, key=lambda one: one.name != "bias" or schema.task != "binary")
+        first = "bias" if schema.task == "binary" else ""
+        return sorted(found, key=lambda one: (one.name == "concept_drift", one.name != first))
 
     @cached_property
     def drifts(self) -> dict[str, list[Line]]:

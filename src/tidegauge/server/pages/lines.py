@@ -217,13 +217,6 @@ class Line:
                 ci_upper=interval[1],
             )
 
-    def hollow(self) -> Line:
-        """Return the line's windows without their values."""
-        ints = self.ints.copy()
-        ints[_STATE], ints[_N], ints[_BASIS] = NOT_APPLICABLE, 0, 0
-        reasons = np.full(len(self), None, dtype=object)
-        return replace(self, ints=ints, floats=np.full_like(self.floats, np.nan), reasons=reasons)
-
     def on(self, windows: Ints) -> Line:
         """Return the line over these windows, with gaps where it has none of them.
 

@@ -16,7 +16,7 @@ from tidegauge.report.charts import Count, Lane, Spec, alarm_counts, timeline
 from tidegauge.report.format import ago, instant, plural, share
 from tidegauge.schema import Role
 from tidegauge.server.pages.book import Chapter
-from tidegauge.server.pages.estimated import guesses_of, label_words
+from tidegauge.server.pages.estimated import guessed, guesses_of, label_words, unlabelled
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
 from tidegauge.server.pages.marks import marks_of
@@ -31,6 +31,7 @@ _LEAD, _SECOND, _LANE, _COUNTS = 150, 100, 76, 48
 #: What a metric asks, in words.
 QUESTIONS = {
     "bias": "how much more often the outcome came true than was predicted",
+    "concept_drift": "how far the same inputs come to another end",
     "bias regression": "how far the outcome lay above what was predicted, on average",
     "error_share": "share of failed answers",
     "latency_p95": "slowest 5 % of answers",
@@ -247,7 +248,9 @@ def _asked_metrics(history: History) -> list[Metric]:
     known = all_metrics()
     wanted = history.asked.metric
     more = [known[wanted]] if wanted in known and _performs(str(wanted)) else []
-    return list({one.name: one for one in [*history.judged, *more]}.values())
+    leading = guessed(history) if unlabelled(history) else None
+    first = [] if leading is None else [leading[0]]
+    return list({one.name: one for one in [*first, *history.judged, *more]}.values())
 
 
 def question(history: History, metric: str) -> str:
@@ -279,20 +282,19 @@ def _lane(
     zero: bool = False,
     guess: Line | None = None,
 ) -> Drawn:
-    guess = line.hollow() if guess is None else guess
-    held = line if len(line) else guess.hollow()
+    guessed_here = guess is not None and bool(np.isfinite(guess.value).any())
     spec = timeline(
-        held.on(history.windows).results(),
+        line.on(history.windows).results() if len(line) else (),
         title=line.metric,
-        unit=held.unit,
+        unit=line.unit if guess is None or len(line) else guess.unit,
         marks=marks_of(history, kinds, metric=line.metric),
-        estimated=guess.results() if np.isfinite(guess.value).any() else (),
+        estimated=guess.results() if guess is not None and guessed_here else (),
         brush=True,
         height=height,
         zero=zero,
     )
     on_axis = held_by(lane, spec, line)
-    newest = line.last() or guess.last()
+    newest = line.last() or (guess.last() if guess is not None else None)
     return Drawn(line.metric, line.metric, about, on_axis, height + 40, newest)
 
 

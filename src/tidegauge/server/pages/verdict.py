@@ -92,7 +92,8 @@ def _now(history: History) -> Verdict:
     if state in ("alarm", "warning"):
         worst = going_on[0]
         how = "Not working as expected" if state == "alarm" else "Working, but look at this"
-        return Verdict(state, f"{how}: {inside(worst.title)}.", worst.summary, worst)
+        about = f"{worst.summary} {_estimated(history)}".strip()
+        return Verdict(state, f"{how}: {inside(worst.title)}.", about, worst)
     if state == "learning":
         return Verdict(state, "Learning: there is no baseline to judge against yet.")
     if not len(history.windows):
@@ -111,13 +112,21 @@ def _now(history: History) -> Verdict:
         rest = "Inputs and outputs are in their bands; performance is estimated, not judged."
         told = f"Working as expected, as estimated: {guess}; {labels}."
         return Verdict("ok", told, f"{about} {rest}".strip())
-    if guess:
-        about = f"{about} In the newest window {guess}.".strip()
+    about = f"{about} {_estimated(history)}".strip()
     since = max((one.last_window for one in harmful), default=None)
     if since is None:
         told = f"nothing of {plural(history.span.windows, 'window')} is out of its band"
         return Verdict("ok", f"Working as expected: {told} with harm.", about)
     return Verdict("ok", f"Working as expected since {day(since + history.span.width)}.", about)
+
+
+def _estimated(history: History) -> str:
+    """Say how performance is estimated to be in the newest window; nothing where it is measured."""
+    guess, worse = said(history)
+    if not guess:
+        return ""
+    labels = "no labels yet" if unlabelled(history) else "not all labels are there yet"
+    return f"{'By estimate worse' if worse else 'Now'}: {guess} ({labels})."
 
 
 def _then(history: History) -> Verdict:
