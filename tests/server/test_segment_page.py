@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,7 +16,7 @@ from harness import running
 from watched_model import BASE, NAME, day, make
 
 from tidegauge.lake.points import append_points
-from tidegauge.metrics.result import RESULT_SCHEMA, Result, State
+from tidegauge.metrics.result import RESULT_SCHEMA, Result
 from tidegauge.report.charts import IntervalRow, intervals
 from tidegauge.server.pages.asked import Asked
 from tidegauge.server.pages.reading import Reading
@@ -35,17 +34,23 @@ PAGE = f"{BASE}/segments/region"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make(tmp_path_factory.mktemp("segment"))
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
+    folder = make(tmp_path_factory.mktemp("segment"))
+    with running(Settings(data=folder, port=0)) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def http(folder: Path) -> Iterator[httpx.Client]:
-    with (
-        running(Settings(data=folder, port=0)) as (served, _),
-        httpx.Client(base_url=served, timeout=30, headers={"Accept": "text/html"}) as client,
-    ):
+def http(served: tuple[str, Any]) -> Iterator[httpx.Client]:
+    headers = {"Accept": "text/html"}
+    with httpx.Client(base_url=served[0], timeout=30, headers=headers) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def runtime(served: tuple[str, Any]) -> Runtime:
+    held: Runtime = served[1].state.runtime
+    return held
 
 
 def words(html: str) -> str:
@@ -94,6 +99,18 @@ def test_a_metric_of_fairness_that_is_asked_for_is_drawn_over_time(http: httpx.C
     assert "bias by region" in html
 
 
+def test_the_search_runs_only_when_it_is_asked_for(http: httpx.Client) -> None:
+    asked = f"{PAGE}?start=2026-02-03&end=2026-02-09"
+    html = http.get(asked).text
+    assert 'href="/projects/default/models/churn/segments/region?' in html
+    assert "search=yes#search" in html
+    assert "looked at" not in html
+    found = words(http.get(f"{asked}&search=yes").text)
+    assert "by roc_auc" in found or "roc_auc is" in found
+    other = words(http.get(f"{asked}&search=yes&metric=log_loss").text)
+    assert "log_loss" in other.split("Where is it worst?")[1].split("Over time")[0]
+
+
 def test_the_models_page_leads_to_it(http: httpx.Client) -> None:
     assert f'href="{PAGE}"' in http.get(BASE).text
 
@@ -118,13 +135,6 @@ def test_the_endpoint_of_metrics_tells_fairness_by_version(http: httpx.Client) -
         assert 0 <= one["ci_lower"] <= one["value"] <= one["ci_upper"] <= 1
 
 
-@pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    held = Runtime(Settings(data=make(tmp_path)))
-    yield held
-    held.stop()
-
-
 def view(runtime: Runtime, **asked: Any) -> SegmentPage:
     reading = Reading(runtime)
     model = runtime.get("default", NAME)
@@ -133,25 +143,24 @@ def view(runtime: Runtime, **asked: Any) -> SegmentPage:
     metric = leading(history)
     assert metric is not None
     chapters = (reading.of_segments(history, name) for name in (metric.name, "row_count"))
-    return segment_page_view(history, "region", *chapters)
+    return segment_page_view(history, "city", *chapters)
 
 
-def put(runtime: Runtime, values: list[str], **about: Any) -> None:
-    """Put results of a later window there, a performance and a size for each segment."""
-    start = day(44)
+def put(runtime: Runtime, newest: int, values: list[str]) -> None:
+    """Put results of a window there, a performance and a size for each city."""
+    start = day(newest)
     now = datetime.now(UTC)
     rows = [
         Result(
             metric,
-            segment={"region": value},
+            segment={"city": value},
             model=NAME,
-            version="2",
+            version="2" if newest >= 40 else "1",
             window_start=start,
             window_end=start + timedelta(days=1),
             value=float(at) if metric == "row_count" else at / 1000,
             n_current=at,
             computed_at=now,
-            **about,
         ).to_json()
         for at, value in enumerate(values)
         for metric in ("bias", "row_count")
@@ -164,7 +173,7 @@ def put(runtime: Runtime, values: list[str], **about: Any) -> None:
 
 
 def test_of_two_hundred_segments_the_worst_are_drawn_and_all_are_listed(runtime: Runtime) -> None:
-    put(runtime, [f"r{at:03d}" for at in range(200)])
+    put(runtime, 44, [f"r{at:03d}" for at in range(200)])
     seen = view(runtime, window="2026-02-18")
     assert len(seen.parts) >= 200
     assert f"The {MOST_DRAWN} worst of" in seen.under
@@ -173,8 +182,8 @@ def test_of_two_hundred_segments_the_worst_are_drawn_and_all_are_listed(runtime:
 
 
 def test_segments_with_too_few_records_come_last_with_a_word(runtime: Runtime) -> None:
-    put(runtime, [f"r{at:03d}" for at in range(60)], state=State.OK)
-    seen = view(runtime, window="2026-02-18")
+    put(runtime, 20, [f"q{at:03d}" for at in range(60)])
+    seen = view(runtime, window="2026-01-25")
     few = [bool(one.few) for one in seen.parts]
     assert few == sorted(few)
     assert any("more record" in one.few for one in seen.parts)

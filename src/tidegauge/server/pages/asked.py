@@ -13,6 +13,8 @@ from tidegauge.errors import BadInput
 from tidegauge.schema import Schema
 
 _MOST = 1000
+#: What asks for the search in the address of a segment column's page.
+SEARCH = "search=yes"
 
 
 @dataclass(frozen=True)
@@ -198,9 +200,11 @@ class Links:
         """A specification that a column's page fetches."""
         return f"{self.base}/{kind}/{quote(column, safe='')}" + self._asked(changes)
 
-    def segments(self, column: str, **changes: Any) -> str:
-        """A segment column's page."""
+    def segments(self, column: str, *, search: bool = False, **changes: Any) -> str:
+        """A segment column's page; with the search for the worst segments, if it is asked for."""
         asked = self._asked({"segment": None, **changes})
+        if search:
+            asked += ("&" if asked else "?") + SEARCH
         return f"{self.base}/segments/{quote(column, safe='')}" + asked
 
     def incidents(self, **changes: Any) -> str:
