@@ -22,6 +22,8 @@ PAGES = [
     BASE,
     f"{BASE}?start=2026-02-01",
     f"{BASE}?segment=region:west",
+    f"{BASE}/segments/region",
+    f"{BASE}/segments/region?metric=f1&search=yes",
     f"{BASE}?version=2",
     f"{BASE}?metric=f1",
     f"{BASE}/columns/amount",

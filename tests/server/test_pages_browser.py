@@ -17,6 +17,7 @@ PAGES = {
     "fleet": "/",
     "model": BASE,
     "segment": f"{BASE}?segment=region:west",
+    "segments": f"{BASE}/segments/region?search=yes",
     "column": f"{BASE}/columns/amount",
     "categories": f"{BASE}/columns/plan?window=all",
     "incidents": f"{BASE}/incidents",
