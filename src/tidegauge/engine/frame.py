@@ -46,13 +46,13 @@ class FrameSource:
 
 
 def _table(frame: Any, name: str) -> pa.Table:
-    names = getattr(frame, "columns", None)
-    if names is not None and not callable(names):
-        refuse_duplicates((str(column) for column in names), name)
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
+    names = getattr(frame, "columns", None)
+    if names is not None and not callable(names):
+        refuse_duplicates((str(column) for column in names), name)
     if not hasattr(frame, "__arrow_c_stream__"):
         raise BadInput(
             f"{name}: a {type(frame).__name__} is no frame; give a pandas, Polars, PyArrow or "
