@@ -26,6 +26,7 @@ PAGES = {
     "monitors": f"{BASE}/monitors",
     "quarantine": f"{BASE}/quarantine?code=type_error",
     "schema": f"{BASE}/schema",
+    "versions": f"{BASE}/versions?margin=roc_auc=0.02&segment=region",
     "window": f"{BASE}/windows/2026-02-05",
 }
 
@@ -94,6 +95,7 @@ def test_every_chart_draws_and_nothing_complains(visit: Visits, name: str) -> No
     seen = visit()
     seen.open(PAGES[name])
     charts = {"fleet": 0, "incidents": 0, "window": 0, "incident": 2, "hole": 2, "segment": 4}
+    charts["versions"] = 1
     charts |= dict.fromkeys(("monitors", "quarantine", "schema"), 0)
     assert seen.draw() >= charts.get(name, 3)
     assert seen.complaints == []
