@@ -115,10 +115,9 @@ def _coverage(held: list[Outcome]) -> Iterator[Figure]:
         shares = [one.covered for one in held if one.metric == metric]
         low, high = of_mean(shares)
         value = fmean(shares)
-        by_shift = ", ".join(
-            f"{100 * fmean(o.covered for o in held if (o.metric, o.stream.shift) == (metric, s)):.0f}"
-            for s in Shift
-        )
+        mine = [one for one in held if one.metric == metric]
+        each = [[one.covered for one in mine if one.stream.shift is shift] for shift in Shift]
+        by_shift = ", ".join(f"{100 * fmean(covered):.0f}" for covered in each)
         yield Figure(
             f"{metric}: windows inside the 95 % interval",
             f"{100 * value:.1f} % ({100 * low:.1f}–{min(100 * high, 100):.1f})",

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tidegauge.estimation.binary import BinaryModel
 from tidegauge.estimation.estimates import Estimate, Estimates, metrics_of, worlds_for
+from tidegauge.estimation.multiclass import MulticlassModel
 from tidegauge.estimation.regression import RegressionModel
 from tidegauge.estimation.relation import Relation
 from tidegauge.profile import Baseline, Profile
@@ -22,7 +23,7 @@ Values = NDArray[np.float64]
 _AT_ONCE = 32
 _SEED = 0
 
-Model = BinaryModel | RegressionModel
+Model = BinaryModel | MulticlassModel | RegressionModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +63,13 @@ class Estimator:
         relation = Relation.learn(table, baseline.layout)
         if relation.why_not is not None:
             return cls(relation, relation.why_not)
-        task = baseline.layout.schema.task
-        if task is Task.BINARY:
-            return cls(relation, None, BinaryModel.learn(baseline, relation, table))
-        if task is Task.REGRESSION:
-            return cls(relation, None, RegressionModel.learn(baseline, relation, table))
-        return cls(relation, f"performance of a {task} model cannot be estimated")
+        kinds: dict[Task | None, type[Model]] = {
+            Task.BINARY: BinaryModel,
+            Task.MULTICLASS: MulticlassModel,
+            Task.REGRESSION: RegressionModel,
+        }
+        kind = kinds[baseline.layout.schema.task]
+        return cls(relation, None, kind.learn(baseline, relation, table))
 
     def estimate(self, profile: Profile) -> Estimates:
         """Estimate performance for every window and segment of a profile.
