@@ -1,6 +1,7 @@
 """Schemas: what the columns of a model's records are and what they are for."""
 
 from tidegauge.schema.arrow import arrow_schema, arrow_type, column_type
+from tidegauge.schema.divisions import Division, Part
 from tidegauge.schema.infer import infer_schema
 from tidegauge.schema.types import Column, ColumnType, Role, Schema, Task
 from tidegauge.schema.yaml import (
@@ -14,6 +15,8 @@ from tidegauge.schema.yaml import (
 __all__ = [
     "Column",
     "ColumnType",
+    "Division",
+    "Part",
     "Role",
     "Schema",
     "Task",

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from zoneinfo import available_timezones
 
+from tidegauge.errors import SchemaError
+from tidegauge.schema.divisions import MOST_DIVISIONS, Division, Part
 from tidegauge.schema.reading import Kind, Node, did_you_mean, finite, mapping, problem, text, word
 from tidegauge.schema.roles import role_by_name
 from tidegauge.schema.types import SINGLE_ROLES, Column, ColumnType, Role, Schema, Task
@@ -53,10 +55,12 @@ def read_schema(root: Node, also: tuple[str, ...] = ()) -> Schema:
     if "model" in parts:
         text(parts["model"], "model")
     task = parts.get("task")
+    divided = _segments(parts["segments"], columns) if "segments" in parts else ()
     return Schema(
         columns,
         task=None if task is None or task.kind is Kind.NOTHING else word(task, Task, "task"),
-        segments=_segments(parts["segments"], columns) if "segments" in parts else (),
+        segments=tuple(one.name for one in divided),
+        divisions=tuple(one for one in divided if not one.plain),
         positive=text(parts["positive"], "positive") if "positive" in parts else "1",
         timezone=_timezone(parts["timezone"]) if "timezone" in parts else "UTC",
     )
@@ -138,20 +142,75 @@ def _column(name_node: Node, name: str, spec: Node) -> tuple[Column, Node]:
     return Column(name, kind, role, unit, class_, low, high), parts.get("role", name_node)
 
 
-def _segments(node: Node, columns: tuple[Column, ...]) -> tuple[str, ...]:
+def _segments(node: Node, columns: tuple[Column, ...]) -> tuple[Division, ...]:
     if node.kind is not Kind.LIST:
         raise problem(node, f"'segments' must be a list of columns, not {node.kind.value}")
-    known = {column.name for column in columns}
-    names = []
+    known = {column.name: column for column in columns}
+    found: dict[str, Division] = {}
     for item in node.items():
-        name = text(item, "a segment column")
-        if name not in known:
-            hint = did_you_mean(name, known)
+        one = _division(item, known)
+        if one.name in found and not (one.plain and found[one.name].plain):
+            raise problem(item, f"segments {one.name!r} stand twice; keep one", "duplicate_segment")
+        found[one.name] = one
+        if len(found) > MOST_DIVISIONS:
             raise problem(
-                item, f"segment column {name!r} is not in the schema{hint}", "unknown_segment"
+                item,
+                f"{MOST_DIVISIONS} divisions into segments is the most; leave some out",
+                "too_many_segments",
             )
-        names.append(name)
-    return tuple(names)
+    return tuple(found.values())
+
+
+def _division(item: Node, known: dict[str, Column]) -> Division:
+    """Read a column's name, a column in bins, or a combination of these."""
+    inner = list(item.items()) if item.kind is Kind.LIST else [item]
+    alone = item.kind is not Kind.LIST
+    parts = tuple(_part(one, known, alone=alone) for one in inner)
+    try:
+        return Division(parts)
+    except SchemaError as error:
+        raise problem(item, error.message, error.code) from None
+
+
+def _part(item: Node, known: dict[str, Column], *, alone: bool) -> Part:
+    fields: dict[str, Node] = {"column": item}
+    if item.kind is Kind.MAPPING:
+        form = "{column: age, bins: [18, 30, 50]}"
+        fields = mapping(item, "a segment column in bins", ("column", "bins"), form=form)
+        if set(fields) != {"column", "bins"}:
+            raise problem(item, f"a segment column in bins is written {form}", "bad_segment")
+    name = text(fields["column"], "a segment column")
+    if name not in known:
+        hint = did_you_mean(name, known)
+        raise problem(
+            fields["column"], f"segment column {name!r} is not in the schema{hint}",
+            "unknown_segment",
+        )  # fmt: skip
+    kind = known[name].type
+    if "bins" not in fields:
+        if not alone and kind not in (ColumnType.CATEGORICAL, ColumnType.BOOLEAN):
+            raise problem(
+                item,
+                f"column {name!r} is {kind.value}; in a combination give it bins: "
+                f"{{column: {name}, bins: [18, 30, 50]}}",
+                "bad_segment",
+            )
+        return Part(name)
+    if kind is not ColumnType.NUMERIC:
+        raise problem(
+            fields["bins"], f"column {name!r} is {kind.value}; only numeric ones have bins",
+            "bad_bins",
+        )  # fmt: skip
+    if fields["bins"].kind is not Kind.LIST or not list(fields["bins"].items()):
+        raise problem(
+            fields["bins"], f"bins of {name!r} must be a list of numbers that increase", "bad_bins"
+        )
+    form = f"bins of {name!r} must be numbers"
+    edges = tuple(finite(one, form) for one in fields["bins"].items())
+    try:
+        return Part(name, edges)
+    except SchemaError as error:
+        raise problem(fields["bins"], error.message, error.code) from None
 
 
 @cache

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from tidegauge.errors import SchemaError, SchemaMismatch
+from tidegauge.schema.divisions import Division, Part
 
 
 class ColumnType(StrEnum):
@@ -119,12 +120,14 @@ class Schema:
     task : Task, optional
         What the model predicts; ``None`` where there is no prediction or label to tell.
     segments : tuple of str
-        Names of columns by which every profile is divided. A column with the role ``segment``
-        is always one of them; a feature may be named here as well.
+        What every profile is divided by: names of columns, and of ``divisions``. A column with the
+        role ``segment`` is always one of them; a feature may be named here as well.
     positive : str
         For a binary model: the label that counts as positive, as text.
     timezone : str
         The zone of timestamps that carry none (in files; over HTTP they are refused).
+    divisions : tuple of Division
+        Those among the segments that are combinations of columns, or numbers in bins.
 
     Raises
     ------
@@ -143,6 +146,7 @@ class Schema:
     segments: tuple[str, ...] = ()
     positive: str = "1"
     timezone: str = "UTC"
+    divisions: tuple[Division, ...] = ()
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, hash=False)
 
     def __post_init__(self) -> None:
@@ -165,13 +169,24 @@ class Schema:
                 holders[column.role] = column.name
         object.__setattr__(self, "_by_name", by_name)
         own = [c.name for c in self.columns if c.role is Role.SEGMENT]
+        divisions = {one.name: one for one in self.divisions}
+        if len(divisions) < len(self.divisions):
+            raise SchemaError(
+                "two segments divide by the same columns; keep one", code="duplicate_segment"
+            )
+        for column_name in (name for one in self.divisions for name in one.columns):
+            if column_name not in by_name:
+                raise SchemaError(
+                    f"segment column {column_name!r} is not in the schema{self.hint(column_name)}",
+                    code="unknown_segment",
+                )
         for name in self.segments:
-            if name not in by_name:
+            if name not in by_name and name not in divisions:
                 raise SchemaError(
                     f"segment column {name!r} is not in the schema{self.hint(name)}",
                     code="unknown_segment",
                 )
-        merged = tuple(dict.fromkeys([*self.segments, *own]))
+        merged = tuple(dict.fromkeys([*self.segments, *divisions, *own]))
         object.__setattr__(self, "segments", merged)
 
     def __iter__(self) -> Iterator[Column]:
@@ -221,12 +236,39 @@ class Schema:
         return replace(
             self,
             columns=tuple(c for c in self.columns if c.name in wanted),
-            segments=tuple(s for s in self.segments if s in wanted),
+            segments=tuple(s for s in self.segments if wanted.issuperset(self.columns_of(s))),
+            divisions=tuple(one for one in self.divisions if wanted.issuperset(one.columns)),
         )
 
-    def with_segments(self, segments: Iterable[str]) -> Schema:
-        """Return the schema with these segment columns added."""
-        return replace(self, segments=tuple(dict.fromkeys([*self.segments, *segments])))
+    def with_segments(self, segments: Iterable[str | Division]) -> Schema:
+        """Return the schema divided by these too; one of the same columns takes another's place."""
+        added = [one for one in segments if isinstance(one, Division) and not one.plain]
+        names = [one.name if isinstance(one, Division) else one for one in segments]
+        held = [one for one in self.divisions if one.name not in names]
+        return replace(
+            self,
+            segments=tuple(dict.fromkeys([*self.segments, *names])),
+            divisions=(*held, *{one.name: one for one in added}.values()),
+        )
+
+    def division(self, segment: str) -> Division:
+        """Return what a segment's name stands for."""
+        found = next((one for one in self.divisions if one.name == segment), None)
+        return Division((Part(segment),)) if found is None else found
+
+    def columns_of(self, segment: str) -> tuple[str, ...]:
+        """Return the names of the columns that a segment's name stands for."""
+        return self.division(segment).columns
+
+    @property
+    def segment_columns(self) -> tuple[str, ...]:
+        """Names of all columns that it takes to divide records."""
+        return tuple(dict.fromkeys(name for one in self.segments for name in self.columns_of(one)))
+
+    @property
+    def plain_segments(self) -> tuple[str, ...]:
+        """The segments that are the values of one column."""
+        return tuple(one for one in self.segments if self.division(one).plain)
 
     def hint(self, name: str) -> str:
         """Return ``" (did you mean …?)"`` for a name that is almost one of the columns, or ``""``.

@@ -26,7 +26,8 @@ role: {", ".join(Role)}
 Also, where it helps: unit: "°F", class: A (of a score_A), range: [0, 120] or [0, null].
 Roles for several columns: feature, intermediate, score, segment, outcome, tag; the others for one.
 task is binary, multiclass or regression; positive is the label that counts as such.
-segments lists the columns by which everything is divided as well.
+segments lists the columns by which everything is divided as well; [carrier, origin] in it is a
+  combination, {{column: age, bins: [18, 30, 50]}} numbers in bins.
 """
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[ ./-][A-Za-z0-9_]+)*")
@@ -161,7 +162,8 @@ def dump_schema(schema: Schema) -> str:
     if schema.timezone != "UTC":
         lines.append(f"timezone: {scalar(schema.timezone)}")
     if schema.segments:
-        lines.append(f"segments: [{', '.join(map(scalar, schema.segments))}]")
+        told = (_flow(schema.division(name).to_json()) for name in schema.segments)
+        lines.append(f"segments: [{', '.join(told)}]")
     lines.append("columns:" if schema.columns else "columns: {}")
     for column in schema:
         parts = ", ".join(f"{key}: {value}" for key, value in _yaml_parts(column))
@@ -184,7 +186,7 @@ def schema_to_json(schema: Schema) -> dict[str, Any]:
         "task": schema.task.value if schema.task is not None else None,
         "positive": schema.positive,
         "timezone": schema.timezone,
-        "segments": list(schema.segments),
+        "segments": [schema.division(name).to_json() for name in schema.segments],
         "columns": [{"name": column.name, **_json_parts(column)} for column in schema],
     }
 
@@ -238,6 +240,16 @@ def _yaml_parts(column: Column) -> Iterator[tuple[str, str]]:
             yield key, f"[{', '.join(map(_number, value))}]"
         else:
             yield key, scalar(value)
+
+
+def _flow(told: Any) -> str:
+    """Write a segment on one line."""
+    if isinstance(told, list):
+        return f"[{', '.join(map(_flow, told))}]"
+    if isinstance(told, dict):
+        edges = ", ".join(map(_number, told["bins"]))
+        return f"{{column: {scalar(told['column'])}, bins: [{edges}]}}"
+    return scalar(told)
 
 
 def _number(bound: float | None) -> str:

@@ -190,10 +190,16 @@ def changes(before: Schema | None, after: Schema) -> list[Change]:
         if column.name not in before
     ]
     for name in ("task", "segments", "positive", "timezone"):
-        pair = getattr(before, name), getattr(after, name)
+        pair = tuple(_whole(schema, name) for schema in (before, after))
         if pair[0] != pair[1]:
-            found.append(Change("changed", name, *({name: _json(value)} for value in pair)))
+            found.append(Change("changed", name, *({name: value} for value in pair)))
     return found
+
+
+def _whole(schema: Schema, name: str) -> Any:
+    if name == "segments":
+        return [schema.division(one).to_json() for one in schema.segments]
+    return _json(getattr(schema, name))
 
 
 def _shown(column: Column, *, whole: bool = False) -> dict[str, Any]:
