@@ -21,7 +21,7 @@ from tidegauge.estimation.targets import labels_of, said_of
 from tidegauge.profile import Baseline, Profile
 from tidegauge.profile.answers import COARSE_LOGITS, coarse_logits
 from tidegauge.profile.layout import Layout
-from tidegauge.profile.outcomes import CALIBRATION_BINS, LOGIT_BINS, classes_said
+from tidegauge.profile.outcomes import CALIBRATION_BINS, LOGIT_BINS, classes_said, logit_codes
 from tidegauge.profile.profile import CONFIDENCE, ESTIMATE, PERFORMANCE, ROWS
 from tidegauge.schema import Role
 
@@ -123,68 +123,95 @@ class MulticlassModel:
         held = Open.of(profile)
         if held is None:
             return None
-        moves = self._moves(profile, held)
+        by_said, by_class = self._moves(profile, held)
         coarse = np.stack([curve.logit(_COARSE_SCORES) for curve in self.curves])
         fine = np.stack([curve.logit(_SCORES) for curve in self.curves])
-        move = moves.mean[:, :, 0]
-        rate = sigma(coarse + move[..., None])
-        by_said = (held.n * rate).sum(axis=-1)
+        # Who was said: (window, segment, said, scored class), from the curve as a whole.
+        rate = sigma(coarse + by_said.mean[:, :, 0, :, :, None])
+        said = (held.n * rate).sum(axis=-1)
         spread = (held.n * rate * (1 - rate)).sum(axis=-1)
-        # What a class's scores make of it, whatever was said: weighed by what was.
-        all_said = held.n.sum(axis=2)
+        # Each class against the rest: (window, segment, class, whether it was said, bin).
+        n = _against_rest(held.n, self.places)
+        at = np.stack([coarse[j] + m.mean[:, :, 0] for j, m in enumerate(by_class)], axis=2)
+        hits = n * sigma(at)
         with np.errstate(all="ignore"):
-            mixed = np.where(all_said > 0, (held.n * move[..., None]).sum(axis=2) / all_said, 0.0)
-        by_bin = sigma(fine + mixed[..., _COARSE])
-        expected = _Parts(by_said, held.fine * by_bin, (held.n * rate), held)
-        drawn = self._drawn(moves, coarse + mixed, by_said, spread, rate, held, count, rng)
+            share = np.where(n.sum(axis=3) > 0, hits.sum(axis=3) / n.sum(axis=3), sigma(coarse))
+        by_bin = held.fine * sigma(fine + (logit(share) - coarse)[..., _COARSE])
+        for j, place in enumerate(self.places):
+            said[:, :, place, j] = hits[:, :, j, 1].sum(axis=-1)
+        expected = _Parts(said, by_bin, hits[:, :, :, 1].sum(axis=2), held)
+        drawn = self._drawn((by_said, by_class), at, n, said, spread, held, count, rng)
         return _worlds(self, profile, expected, drawn)
 
-    def _moves(self, profile: Profile, held: Open) -> Moves:
-        """Hold what the relation expects of sampled rows against the curves of their classes."""
+    def _moves(self, profile: Profile, held: Open) -> tuple[Moves, list[Moves]]:
+        """Hold what the relation expects of sampled rows against the curves of their classes.
+
+        Returns
+        -------
+        by_said : Moves
+            With the groups (said, scored class).
+        by_class : list of Moves
+            Of each scored class, with the groups (whether it was said, coarse bin).
+        """
         c, k = held.n.shape[2:4]
         shape = (*profile.rows.shape, 2, c, k)
-        none = Moves(np.zeros((FOLDS, *shape)), np.zeros(shape))
+        against = (*profile.rows.shape, 2, 2, COARSE_LOGITS)
+        none = [Moves(np.zeros((FOLDS, *one)), np.zeros(one)) for one in (shape, against)]
         sampled = Sampled.of(profile)
         said = said_of(sampled.table, profile.layout)
         if said is None or not len(sampled.table):
-            return none
+            return none[0], [none[1]] * k
         batch = sampled.table.combine_chunks().to_batches()[0]
         scores = said.values[:, self.places]
         classes = classes_said(batch, profile.layout, self.places, scores)
-        if classes is None:
-            return none
+        assert classes is not None
         rows = np.flatnonzero(said.usable & (classes < c))
         labels = labels_of(sampled.table, profile.layout, said)
-        part = np.zeros(len(batch), bool) if labels is None else np.isfinite(labels[:, 0])
-        codes = part[rows].astype(np.int64) * c + classes[rows]
+        labelled = np.zeros(len(batch), bool) if labels is None else np.isfinite(labels[:, 0])
+        part, classes, scores = labelled[rows].astype(np.int64), classes[rows], scores[rows]
         means = self.relation.by_fold(sampled.table)[:, rows][:, :, self.places]
+        at = np.stack([curve(scores[:, j]) for j, curve in enumerate(self.curves)], axis=1)
 
-        def over(values: Values) -> Values:
-            each = [sampled.sums(rows, codes, 2 * c, values[:, j]) for j in range(k)]
-            return np.stack(each, axis=-1).reshape(shape)
+        def sums(codes: NDArray[np.int64], size: int, j: int, shape: tuple[int, ...]) -> Sums:
+            def over(values: Values) -> Values:
+                return sampled.sums(rows, codes, size, values).reshape(shape)
 
-        at = np.stack([curve(scores[rows, j]) for j, curve in enumerate(self.curves)], axis=1)
-        gap = means.mean(axis=0) - at
-        n = sampled.counts(rows, codes, 2 * c).reshape(shape[:-1])[..., None]
-        sums = Sums(
-            np.broadcast_to(n, shape),
-            over(at),
-            np.stack([over(one) for one in means]),
-            over(gap),
-            over(gap**2),
+            gap = means[:, :, j].mean(axis=0) - at[:, j]
+            return Sums(
+                sampled.counts(rows, codes, size).reshape(shape),
+                over(at[:, j]),
+                np.stack([over(one) for one in means[:, :, j]]),
+                over(gap),
+                over(gap**2),
+            )
+
+        by_said = [sums(part * c + classes, 2 * c, j, shape[:-1]) for j in range(k)]
+        population = np.stack(
+            (held.n.sum(axis=-1), by_said[0].n[:, :, 1, :, None] + np.zeros(k)), 2
         )
-        population = np.zeros(shape)
-        population[:, :, 0] = held.n.sum(axis=-1)
-        population[:, :, 1] = sums.n[:, :, 1]
-        return moved(sums, population)
+        together = Sums(
+            *(
+                np.stack([getattr(one, name) for one in by_said], axis=-1)
+                for name in ("n", "usual", "expected", "gaps", "squares")
+            )
+        )
+        open_ones = _against_rest(held.n, self.places)
+        by_class = []
+        for j, place in enumerate(self.places):
+            code = coarse_logits(logit_codes(scores[:, j]))
+            mine = part * 2 + (classes == place)
+            held_sums = sums(mine * COARSE_LOGITS + code, 4 * COARSE_LOGITS, j, against)
+            both = np.stack((open_ones[:, :, j], held_sums.n[:, :, 1]), axis=2)
+            by_class.append(moved(held_sums, both))
+        return moved(together, population), by_class
 
     def _drawn(
         self,
-        moves: Moves,
+        moves: tuple[Moves, list[Moves]],
         at: Values,
-        by_said: Values,
+        n: Values,
+        said: Values,
         spread: Values,
-        rate: Values,
         held: Open,
         count: int,
         rng: np.random.Generator,
@@ -192,35 +219,42 @@ class MulticlassModel:
         """Draw what was, by what was said, and by the score of each class."""
         p = sigma(np.stack([curve.logit(_COARSE_SCORES) for curve in self.curves]))
         doubt = np.sqrt(1.0 / (self.known * np.maximum(p * (1 - p), 0.01) + _VAGUE))
-        vague = rng.standard_normal((count, *doubt.shape)) * doubt
-        by_fold = moves.by_fold[:, :, :, 0]
-        apart = (by_fold - by_fold.mean(axis=0)) * np.sqrt((FOLDS - 1) / FOLDS)
         turn = rng.standard_normal((count, FOLDS))
-        shift = np.tensordot(turn, apart, axes=1)
-        shift += rng.standard_normal(shift.shape) * np.sqrt(moves.noise[:, :, 0])
-        # What the curves' own doubt does to a sum over the scores of what was said.
-        weight = held.n * rate * (1 - rate)
-        total = np.maximum(weight.sum(axis=-1), 1e-9)
-        own = np.einsum("dkb,wsckb->dwsck", vague, weight) / total
-        middle = by_said + spread * (shift + own)
-        noise = rng.standard_normal(middle.shape) * np.sqrt(spread)
-        n = held.n[:, :, :, :1].sum(axis=-1)
-        said = np.clip(middle + noise, 0.0, n)
-        all_said = held.n.sum(axis=2)
-        share = held.n.sum(axis=-1) / np.maximum(held.n.sum(axis=(2, 4))[:, :, None], 1e-9)
-        mixed = np.einsum("dwsck,wsck->dwsk", shift, share)
-        eta = at + vague[:, None, None] + mixed[..., None]
-        hits = rng.binomial(np.rint(all_said).astype(np.int64), sigma(eta)).astype(np.float64)
-        right = np.zeros((count, *held.n.shape[:2], COARSE_LOGITS))
-        for place, j in self.pairs():
-            lift = (shift + own)[:, :, :, place, j, None]
-            chance = sigma(logit(rate[:, :, place, j]) + lift)
-            right += rng.binomial(np.rint(held.n[:, :, place, j]).astype(np.int64), chance)
-        return _Parts(said, hits, right, held)
+        by_said, by_class = moves
+        shift = np.tensordot(turn, _apart(by_said), axes=1)
+        shift += rng.standard_normal(shift.shape) * np.sqrt(by_said.noise[:, :, 0])
+        middle = said + spread * shift + rng.standard_normal(shift.shape) * np.sqrt(spread)
+        drawn = np.clip(middle, 0.0, held.n[:, :, :, :1].sum(axis=-1))
+        shape = (count, *n.shape[:2])
+        hits = np.empty((*shape, len(self.places), COARSE_LOGITS))
+        right = np.zeros((*shape, COARSE_LOGITS))
+        whole = np.rint(n).astype(np.int64)
+        for j, place in enumerate(self.places):
+            eta = at[:, :, j] + np.tensordot(turn, _apart(by_class[j]), axes=1)
+            eta += rng.standard_normal(eta.shape) * np.sqrt(by_class[j].noise[:, :, 0])
+            eta += (rng.standard_normal((count, COARSE_LOGITS)) * doubt[j])[:, None, None, None]
+            mine = rng.binomial(whole[:, :, j], sigma(eta))
+            hits[..., j, :] = mine.sum(axis=-2)
+            right += mine[..., 1, :]
+            drawn[..., place, j] = mine[..., 1, :].sum(axis=-1)
+        return _Parts(drawn, hits, right, held)
 
     def pairs(self) -> list[tuple[int, int]]:
         """Classes as (what was said, its scored class)."""
         return [(int(place), j) for j, place in enumerate(self.places)]
+
+
+def _against_rest(n: Values, places: NDArray[np.int64]) -> Values:
+    """Return counts by whether the class was said: (window, segment, scored class, 2, bin)."""
+    own = np.stack([n[:, :, place, j] for j, place in enumerate(places)], axis=2)
+    return np.stack((n.sum(axis=2) - own, own), axis=3)
+
+
+def _apart(moves: Moves) -> Values:
+    """How far the folds lie apart for records without a label, as a jackknife has it."""
+    by_fold = moves.by_fold[:, :, :, 0]
+    out: Values = (by_fold - by_fold.mean(axis=0)) * np.sqrt((FOLDS - 1) / FOLDS)
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,7 +266,7 @@ class _Parts:
     by_said : (…, said, scored class) float64
     by_bin : (…, scored class, bin) float64
         Records of the class, by its score.
-    right : (…, said, scored class, coarse bin) or (…, coarse bin) float64
+    right : (…, coarse bin) float64
         Records whose said class was right, by its score.
     held : Open
     """
@@ -245,16 +279,12 @@ class _Parts:
 
 def _worlds(model: MulticlassModel, profile: Profile, expected: _Parts, drawn: _Parts) -> Worlds:
     held = expected.held
-    right = sum(
-        (expected.right[:, :, place, j] for place, j in model.pairs()),
-        np.zeros((*profile.rows.shape, COARSE_LOGITS)),
-    )
-    fine = _group(model, profile, replace(expected, right=right), held.fine, _SCORES)
+    fine = _group(model, profile, expected, held.fine, _SCORES)
     coarse = _coarse(expected.by_bin)
     plain = _group(
         model,
         profile,
-        _Parts(expected.by_said, coarse, right, held),
+        replace(expected, by_bin=coarse),
         _coarse(held.fine),
         _COARSE_SCORES,
     )
