@@ -29,6 +29,7 @@ PARTS = {
     "segments": "3  The worst segment, found",
     "versions": "4  Champion against challenger",
     "fairness": "5  Fairness beside fairlearn",
+    "concept": "6  Concept drift, and inputs that only moved",
 }
 RESULTS = CACHE / "estimation.json"
 

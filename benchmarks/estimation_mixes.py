@@ -31,11 +31,11 @@ MANY = 1_000_000
 #: How far the metric falls in all (a loss: rises).
 FALLS = {"roc_auc": -0.08, "log_loss": 0.08}
 CARRIERS = ("UA", "AA", "DL", "WN", "HA")
-_COLUMNS = ("distance", "weather", "hour", "age", "load", "crew")
+COLUMNS = ("distance", "weather", "hour", "age", "load", "crew", "noise")
 
 SCHEMA = Schema(
     (
-        *(Column(name, ColumnType.NUMERIC) for name in (*_COLUMNS, "noise")),
+        *(Column(name, ColumnType.NUMERIC) for name in COLUMNS),
         Column("carrier", ColumnType.CATEGORICAL, Role.SEGMENT),
         Column("score", ColumnType.NUMERIC, Role.SCORE),
         Column("label", ColumnType.NUMERIC, Role.LABEL),
@@ -155,7 +155,7 @@ def table(rng: np.random.Generator, n: int, moved: float, changed: float) -> pa.
     """Draw records with their labels."""
     x = inputs(rng, n, moved)
     label = (rng.random(n) < chance(x, changed)).astype(np.float64)
-    columns = {name: pa.array(x.x[:, at]) for at, name in enumerate((*_COLUMNS, "noise"))}
+    columns = {name: pa.array(x.x[:, at]) for at, name in enumerate(COLUMNS)}
     carrier = pa.array(CARRIERS).take(pa.array(x.carrier))
     return pa.table(
         {**columns, "carrier": carrier, "score": pa.array(score(x)), "label": pa.array(label)}
