@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from benchmarks.estimation_fairness import (
     gaps,
     peer_value,
 )
+from rich.console import Console
 
 import tidegauge as tg
 from tidegauge.errors import BadInput
@@ -24,6 +26,8 @@ from tidegauge.metrics import Family, all_metrics, evaluate, find_metric
 from tidegauge.metrics.between import critical, difference, means, ratio, shares
 from tidegauge.metrics.fairness import FEWEST
 from tidegauge.profile import Profiler, Survey
+from tidegauge.report.html import render_report
+from tidegauge.report.terminal import print_report
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 
 BINARY = Schema(
@@ -309,3 +313,30 @@ def test_a_monitor_on_what_is_no_segment_column_is_refused(tmp_path):
     )
     with pytest.raises(BadInput, match="is for segment columns; list 'score' under 'segments'"):
         tg.compare(records(), records(), schema=BINARY, monitors=monitors)
+
+
+def printed(report, width):
+    stream = StringIO()
+    print_report(report.data, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def test_the_terminal_and_the_report_show_fairness_of_each_segment_column():
+    report = tg.compare(
+        records(2000, 1), records(2000, 2), schema=BINARY, metrics="equalized_odds_ratio"
+    )
+    for width in (80, 140):
+        told = printed(report, width)
+        assert "fairness by gender" in told
+        assert "demographic_parity_difference" in told
+        assert "equalized_odds_ratio" in told
+        assert "equal_opportunity_ratio" not in told
+    html = render_report(report.data)
+    assert 'id="fairness"' in html
+    assert "equal_opportunity_ratio" in html
+
+
+def test_fairness_without_a_segment_column_says_what_to_do():
+    table = records().drop_columns(["gender"])
+    report = tg.compare(table, table, metrics="demographic_parity_difference")
+    assert any("name one (--segment, segments=)" in note for note in report.data.notes)

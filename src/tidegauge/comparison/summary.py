@@ -108,7 +108,8 @@ def _columns(judged: Sequence[Judged], baseline: Baseline, now: Profile) -> list
     total = now.total()
     by_column: dict[str, list[Judged]] = {}
     for one in judged:
-        if one.series.column is not None:
+        # A combination of columns, by which records are divided, is no column of its own.
+        if one.series.column is not None and one.series.column.name in now.layout.schema:
             by_column.setdefault(one.series.column.name, []).append(one)
     reports = []
     for name, own in by_column.items():

@@ -105,6 +105,8 @@ class ReportData:
     window : str or None
         Width of a window ("1d"), if the comparison has windows.
     segments : mapping of column to tuple of values
+    asked : tuple of str
+        Metrics that somebody asked for by name.
     """
 
     verdict: str
@@ -120,3 +122,4 @@ class ReportData:
     window: str | None = None
     segments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     task: str | None = None
+    asked: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from tidegauge.report.data import ReportData
 from tidegauge.report.environment import environment
 from tidegauge.report.sections.columns import ColumnGroup, column_groups, metric_names
 from tidegauge.report.sections.embedded import embedded
+from tidegauge.report.sections.fairness import fairness_of
 from tidegauge.report.sections.heat import columns_by_window, segment_maps
 from tidegauge.report.sections.overall import of_family, overall_state
 from tidegauge.report.sections.tables import (
@@ -74,6 +75,7 @@ def render_report(data: ReportData) -> str:
         when=columns_by_window(of_whole) if data.window else None,
         maps=segment_maps(data.results, data.segments),
         worst_segments=as_results(strongest),
+        fairness=fairness_of(data),
         segment_name=segment_name,
         results=embedded(data.results, of_whole),
         metrics=metric_names(data),

@@ -42,6 +42,7 @@ from tidegauge.report.sections.columns import (
     leading,
     state_of,
 )
+from tidegauge.report.sections.fairness import fairness_of
 from tidegauge.report.sections.overall import overall_state, was_asked_for
 from tidegauge.report.sections.tables import as_results, segment_name, worst
 from tidegauge.report.states import look_of, shown_state
@@ -80,6 +81,7 @@ def print_report(data: ReportData, console: Console, *, verbose: bool = False) -
         if left:
             console.print(Text(f"    … and {_rest(data, left)}", style="dim"))
     _worst(data, console)
+    _fairness(data, console)
     _asked(data, console)
     if verbose:
         _sums(data, console)
@@ -154,6 +156,31 @@ def _band(result: Result) -> str:
 def _named(state: str, name: str) -> Text:
     shape = mark(state, word=False) if state != "shown" else Text(" ")
     return Text.assemble("  ", shape, " ", name)
+
+
+def _fairness(data: ReportData, console: Console) -> None:
+    """Print how far the values of each segment column lie apart."""
+    for held in fairness_of(data):
+        shown = held.few(data.asked)
+        if not shown:
+            continue
+        headings = [f"    fairness by {held.column}", ">value", "95 %"]
+        rows: list[list[Text | str]] = [
+            [_named(shown_state(one), one.metric), _value(one), _ends(one)] for one in shown
+        ]
+        if console.width >= _WIDE:
+            headings.append("between")
+            for row, one in zip(rows, shown, strict=True):
+                row.append(Text(one.reason or "", style="dim"))
+        console.print()
+        console.print(table(headings, rows))
+
+
+def _ends(result: Result) -> str:
+    """Write the interval of a value."""
+    if not known(result.ci_lower) or not known(result.ci_upper):
+        return ""
+    return f"{_amount(result.ci_lower, result.unit)} – {_amount(result.ci_upper, result.unit)}"
 
 
 def _asked(data: ReportData, console: Console) -> None:
