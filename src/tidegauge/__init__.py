@@ -9,6 +9,7 @@ from tidegauge.version import __version__
 
 if TYPE_CHECKING:
     from tidegauge.comparison import Report, compare
+    from tidegauge.comparison.estimating import estimate_performance
     from tidegauge.comparison.explaining import explain_change
     from tidegauge.errors import BadInput, TidegaugeError
     from tidegauge.explain.parts import Decomposition
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tidegauge.monitor.document import load_policies
     from tidegauge.monitor.online import detect_changes
     from tidegauge.monitor.policy import FalseAlarms, Monitor, Policies, Threshold
+    from tidegauge.report.estimated import EstimatedPerformance
     from tidegauge.schema import Column, ColumnType, Role, Schema, Task, infer_schema, load_schema
     from tidegauge.versions import VersionReport, compare_versions
     from tidegauge_client import Client
@@ -26,6 +28,7 @@ _HOMES = {
     "Column": "tidegauge.schema",
     "ColumnType": "tidegauge.schema",
     "Decomposition": "tidegauge.explain.parts",
+    "EstimatedPerformance": "tidegauge.report.estimated",
     "FalseAlarms": "tidegauge.monitor.policy",
     "Monitor": "tidegauge.monitor.policy",
     "Policies": "tidegauge.monitor.policy",
@@ -40,6 +43,7 @@ _HOMES = {
     "compare": "tidegauge.comparison",
     "compare_versions": "tidegauge.versions",
     "detect_changes": "tidegauge.monitor.online",
+    "estimate_performance": "tidegauge.comparison.estimating",
     "explain_change": "tidegauge.comparison.explaining",
     "infer_schema": "tidegauge.schema",
     "load_policies": "tidegauge.monitor.document",
@@ -53,6 +57,7 @@ __all__ = [
     "Column",
     "ColumnType",
     "Decomposition",
+    "EstimatedPerformance",
     "FalseAlarms",
     "Monitor",
     "Policies",
@@ -68,6 +73,7 @@ __all__ = [
     "compare",
     "compare_versions",
     "detect_changes",
+    "estimate_performance",
     "explain_change",
     "infer_schema",
     "load_policies",

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from tidegauge.comparison.fit import checked_segments, fit, naive_times, schema_of
+from tidegauge.comparison.fit import Segments, divided_by, fit, naive_times, schema_of
 from tidegauge.comparison.windows import whole_windows
 from tidegauge.engine import open_source, profile_source, survey_source
 from tidegauge.engine.beside import beside
 from tidegauge.engine.source import Source
 from tidegauge.errors import BadInput, EmptyInput
 from tidegauge.profile import Profile
+from tidegauge.profile.sample import SAMPLE_SIZE
 from tidegauge.schema import ColumnType, Role, Schema
 
 #: Called with a stage, the rows done, and the rows in all where that is known.
@@ -65,9 +66,21 @@ class Sides:
         return replace(self, schema=known, notes=(*self.notes, *notes))
 
     def profiled(
-        self, width: timedelta | None, progress: Progress | None = None
+        self,
+        width: timedelta | None,
+        progress: Progress | None = None,
+        *,
+        sample: int = SAMPLE_SIZE,
     ) -> tuple[Profile, Profile, list[str]]:
         """Return both profiles in bins of the reference, and what a reader should know of them.
+
+        Parameters
+        ----------
+        width : timedelta, optional
+            Of the windows.
+        progress : callable, optional
+        sample : int
+            Rows of the coordinated sample of each window.
 
         Raises
         ------
@@ -76,7 +89,7 @@ class Sides:
         """
         first, second = self.first, self.second
         done = _Stages(progress)
-        helper = beside(self.current, second)
+        helper = beside(self.current, second) if sample == SAMPLE_SIZE else None
         try:
             looking = done.stage("looking at the reference", first)
             survey = survey_source(first, self.schema, progress=looking)
@@ -86,13 +99,14 @@ class Sides:
             if helper is not None:
                 helper.begin(layout, width)
             reading = done.stage("profiling the reference", first)
-            then = profile_source(first, layout, width, progress=reading)
+            then = profile_source(first, layout, width, sample=sample, progress=reading)
             now = None if helper is None else helper.result(layout)
         finally:
             if helper is not None:
                 helper.end()
         if now is None:
-            now = profile_source(second, layout, width, progress=done.stage("profiling", second))
+            reading = done.stage("profiling", second)
+            now = profile_source(second, layout, width, sample=sample, progress=reading)
         if not now.rows.sum():
             raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
         then, partial = whole_windows(then, first.name)
@@ -104,7 +118,7 @@ def open_sides(
     reference: Any,
     current: Any,
     schema: Schema | str | os.PathLike[str] | None,
-    segments: Iterable[str],
+    segments: Segments,
 ) -> Sides:
     """Open both sources, with the schema that was given or that the reference suggests.
 
@@ -115,7 +129,7 @@ def open_sides(
     """
     first = open_source(reference, _name(reference, "reference"))
     second = open_source(current, _name(current, "current"))
-    known = schema_of(schema, first, checked_segments(segments, first))
+    known = schema_of(schema, first, divided_by(segments, first))
     return Sides(first, second, current, known)
 
 

@@ -138,6 +138,24 @@ def estimated(judged: Iterable[Judged], estimates: Estimates, profile: Profile) 
     return out
 
 
+def unjudged(series: Series, usual: Values) -> Judged:
+    """Return a series as a result that nothing bounds.
+
+    Parameters
+    ----------
+    series : Series
+    usual : (window, segment) float64
+        What it is in the reference; of one window, or as many as the series has.
+    """
+    none = np.full(series.value.shape, np.nan)
+    few = ~np.isfinite(series.value)
+    expected = np.broadcast_to(usual, none.shape)
+    state = np.where(few, State.TOO_FEW.value, State.OK.value).astype(object)
+    reason = np.full(none.shape, None, dtype=object)
+    effect = series.value - expected
+    return Judged(series, expected, none, none, none, effect, state, none, none, reason)
+
+
 def corrected(
     judged: Sequence[Judged], estimates: Estimates, partial: NDArray[np.bool_]
 ) -> list[Judged]:

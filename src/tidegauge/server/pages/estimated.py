@@ -6,6 +6,7 @@ import numpy as np
 
 from tidegauge.metrics.registry import Direction, Metric
 from tidegauge.metrics.result import Basis, Result
+from tidegauge.report.estimated import certain, with_interval
 from tidegauge.report.format import day, interval, quantity
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
@@ -61,22 +62,7 @@ def guesses_of(history: History) -> tuple[Result, ...]:
     ordered = dict.fromkeys([leading[0].name, *judged, *sorted(names)])
     found = [history.estimate(name).at_start(start) for name in ordered]
     held = [one for one in found if one is not None and one.value is not None]
-    return tuple(one for one in held if one.ci_lower is None or one.ci_lower != one.ci_upper)
-
-
-def with_interval(result: Result) -> str:
-    """Write a value with its 95 % interval.
-
-    Examples
-    --------
-    >>> with_interval(Result("roc_auc", value=0.7812, ci_lower=0.761, ci_upper=0.8))
-    '0.781 (0.761 to 0.8)'
-    """
-    said = quantity(result.value, result.unit)
-    if result.ci_lower is None or result.ci_upper is None:
-        return said
-    ends = [quantity(end, result.unit) for end in (result.ci_lower, result.ci_upper)]
-    return f"{said} ({ends[0]} to {ends[1]})"
+    return tuple(one for one in held if not certain(one))
 
 
 def probably_worse(metric: Metric, guess: Result) -> bool:
