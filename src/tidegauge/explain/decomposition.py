@@ -13,7 +13,6 @@ probability weighting), so either of the two may be off. See ``docs/statistics.m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -37,9 +36,8 @@ from tidegauge.explain.parts import Decomposition, Part, SegmentParts
 from tidegauge.explain.sums import Rows, Sums
 from tidegauge.metrics.registry import Family, Metric, Values, find_metric
 from tidegauge.metrics.sampled import held_in
-from tidegauge.profile import CategoryBins
-from tidegauge.profile.columns import encode
-from tidegauge.profile.layout import OTHER, Layout
+from tidegauge.profile import Profiler
+from tidegauge.profile.layout import Layout
 from tidegauge.profile.profile import PERFORMANCE
 from tidegauge.profile.values import numbers
 from tidegauge.schema import ColumnType, Role, Task
@@ -393,8 +391,9 @@ def _by_segment(
     """
     out = []
     centre = (worth.mean() + new.mean() + surprise.mean()) / 2
-    for name, _, values in layout.segment_groups:
-        codes = [_segment_codes(table, name, values) for table in (then, now)]
+    sides = [_segment_codes(table, layout) for table in (then, now)]
+    for place, (name, _, values) in enumerate(layout.segment_groups):
+        codes = [side[place] for side in sides]
         for at, value in enumerate(values):
             before, after = (own == at for own in codes)
             a, b = before.mean(), after.mean()
@@ -432,10 +431,12 @@ def _by_segment(
     return tuple(out)
 
 
-def _segment_codes(table: pa.Table, name: str, values: Sequence[str]) -> NDArray[np.int64]:
-    known = CategoryBins(tuple(value for value in values if value != OTHER))
-    codes = known.codes(encode(held_in(table, name)))[0]
-    return np.minimum(codes, len(values) - 1).astype(np.int64)
+def _segment_codes(table: pa.Table, layout: Layout) -> list[NDArray[np.int64]]:
+    """Return which segment of each group every row belongs to."""
+    if not len(table):
+        return [np.empty(0, dtype=np.int64) for _ in layout.segment_groups]
+    (batch,) = table.combine_chunks().to_batches()
+    return [codes for _, _, codes in Profiler(layout, sample=0).groups(batch)]
 
 
 def _part(name: str, value: float, reference: Values, current: Values) -> Part:
