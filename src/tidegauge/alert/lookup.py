@@ -90,7 +90,7 @@ def _narrow(layout: Layout, columns: Sequence[str]) -> Layout:
     """The layout of some columns, with time and segments; nothing else is counted."""
     schema = layout.schema
     time = schema.role(Role.TIMESTAMP)
-    wanted = {*columns, *schema.segments, *([time.name] if time else [])}
+    wanted = {*columns, *schema.segment_columns, *([time.name] if time else [])}
     bins = {name: held for name, held in layout.bins.items() if name in wanted}
     return Layout(schema.select(wanted), bins, layout.segments, (), layout.baseline_id)
 

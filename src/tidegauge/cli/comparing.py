@@ -20,7 +20,11 @@ def compare(
         Path | None, typer.Option("--json", help="Write the results here; - prints them.")
     ] = None,
     segment: Annotated[
-        list[str] | None, typer.Option(help="Look at each value of this column too; repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="Look at each value of this column too; a combination is carrier+origin, numbers "
+            "in bins age:18,30,50; repeatable."
+        ),
     ] = None,
     window: Annotated[
         str | None, typer.Option(help="Width of windows of event time: 1d, 6h, 30m.")

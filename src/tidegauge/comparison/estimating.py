@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tidegauge.comparison.fit import Segments
 from tidegauge.comparison.run import parse_window
 from tidegauge.comparison.sides import Progress, open_sides
 from tidegauge.comparison.summary import source_info
@@ -36,7 +36,7 @@ def estimate_performance(
     current: Any,
     schema: Schema | str | os.PathLike[str] | None = None,
     window: str | None = None,
-    segments: Iterable[str] = (),
+    segments: Segments = (),
     *,
     progress: Progress | None = None,
 ) -> EstimatedPerformance:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tidegauge.comparison.fit import checked_segments, fit, schema_of
+from tidegauge.comparison.fit import Segments, divided_by, fit, schema_of
 from tidegauge.engine import open_source, survey_source
 from tidegauge.engine.run import ahead
 from tidegauge.engine.source import Source
@@ -29,7 +28,7 @@ def explain_change(
     current: Any,
     metric: str | None = None,
     schema: Schema | str | os.PathLike[str] | None = None,
-    segments: Iterable[str] = (),
+    segments: Segments = (),
 ) -> Decomposition:
     """Say how much of a change in performance comes of changed inputs, and how much does not.
 
@@ -76,7 +75,7 @@ def explain_change(
         open_source(one, str(one) if isinstance(one, str | os.PathLike) else side)
         for one, side in ((reference, "reference"), (current, "current"))
     )
-    known = schema_of(schema, first, checked_segments(segments, first))
+    known = schema_of(schema, first, divided_by(segments, first))
     known, _ = fit(known, first, second)
     survey = survey_source(first, known)
     if survey.rows == 0:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +22,12 @@ from tidegauge.monitor.document import (
 )
 from tidegauge.monitor.policy import Policies
 from tidegauge.profile.values import numbers
-from tidegauge.schema import ColumnType, Role, Schema, infer_schema, load_schema
+from tidegauge.schema import ColumnType, Division, Part, Role, Schema, infer_schema, load_schema
+from tidegauge.schema.divisions import MOST_DIVISIONS, division_of
 
+#: What to divide by: a column's name, a list of names, ``{"column": …, "bins": […]}``, or texts as
+#: ``carrier+origin`` and ``age:18,30``.
+Segments = Iterable[Any]
 _SEEN = 20_000
 _OPTIONAL = frozenset({Role.LABEL, Role.OUTCOME, Role.WEIGHT, Role.TAG, Role.TRACE_ID})
 #: Of these a report says that they are not there yet; the other optional ones are left out.
@@ -29,7 +35,9 @@ _AWAITED = frozenset({Role.LABEL, Role.OUTCOME})
 
 
 def schema_of(
-    given: Schema | str | os.PathLike[str] | None, source: Source, segments: Iterable[str] = ()
+    given: Schema | str | os.PathLike[str] | None,
+    source: Source,
+    segments: Iterable[str | Division] = (),
 ) -> Schema:
     """Return the schema that was given, or what the source's first rows suggest.
 
@@ -38,6 +46,7 @@ def schema_of(
     BadInput
         If a column to segment by has too many values to be one.
     """
+    divisions = [one if isinstance(one, Division) else Division((Part(one),)) for one in segments]
     if isinstance(given, Schema):
         known = given
     elif given is not None:
@@ -46,14 +55,22 @@ def schema_of(
         table = head(source, _SEEN)
         if len(table) == 0:
             raise EmptyInput(f"{source.name} has no rows; a reference needs some")
-        known = infer_schema(table, segments=tuple(segments))
-    known = known.with_segments(segments)
-    for name in known.segments:
+        known = infer_schema(table, segments=_told_apart(divisions))
+        known = replace(known, segments=(), divisions=())
+    known = known.with_segments(divisions)
+    for part in (part for one in known.divisions for part in one.parts):
+        if part.bins and known[part.column].type is not ColumnType.NUMERIC:
+            raise BadInput(
+                f"column {part.column!r} is {known[part.column].type.value}; only numeric ones "
+                "have bins",
+                code="bad_segment",
+            )
+    for name in _told_apart(known.division(one) for one in known.segments):
         if known[name].type not in (ColumnType.CATEGORICAL, ColumnType.BOOLEAN):
             raise BadInput(
                 f"column {name!r} is {known[name].type.value}, and segments are made of the values "
-                "of a categorical column; group its values first, or call it categorical in a "
-                "schema",
+                "of a categorical column; give a numeric one bins, as "
+                f"{name}:10,20, or call it categorical in a schema",
                 code="bad_segment",
             )
     return known
@@ -83,6 +100,32 @@ def policies_of(
     if document is None or isinstance(document, Schema):
         return Policies()
     return ModelDocument.load(Path(document)).policies(schema) or Policies()
+
+
+def _told_apart(divisions: Iterable[Division]) -> tuple[str, ...]:
+    """Names of the columns whose values are told apart as they are."""
+    parts = (part for one in divisions for part in one.parts if not part.bins)
+    return tuple(dict.fromkeys(part.column for part in parts))
+
+
+def divided_by(segments: Segments, source: Source) -> list[Division]:
+    """Return what to divide by, of columns that the source has.
+
+    Raises
+    ------
+    BadInput
+        If a column is not there, or something is nothing to divide by.
+    """
+    names = source.arrow_schema().names
+    given = [segments] if isinstance(segments, str | Mapping) else list(segments)
+    wanted = [division_of(one, names) for one in given]
+    if len(wanted) > MOST_DIVISIONS:
+        raise BadInput(
+            f"{len(wanted)} divisions into segments; {MOST_DIVISIONS} is the most",
+            code="too_many_segments",
+        )
+    checked_segments([name for one in wanted for name in one.columns], source)
+    return wanted
 
 
 def checked_segments(segments: Iterable[str], source: Source) -> list[str]:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
-from tidegauge.comparison.fit import policies_of
+from tidegauge.comparison.fit import Segments, policies_of
+from tidegauge.comparison.judging import judged_sides
 from tidegauge.comparison.report import Report
 from tidegauge.comparison.sides import Progress, open_sides
 from tidegauge.comparison.summary import report_data, source_info, without_windows
 from tidegauge.errors import BadInput
-from tidegauge.metrics import Series, evaluate
-from tidegauge.metrics.registry import ALL, Family, selected
+from tidegauge.metrics import Series
+from tidegauge.metrics.registry import ALL, Family, find_metric, selected
 from tidegauge.metrics.result import Basis
-from tidegauge.metrics.staleness import Facts, with_facts
-from tidegauge.monitor import expectations, judge, results_table
+from tidegauge.monitor import results_table
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.thresholds import hold, past_of
-from tidegauge.profile import Baseline, Profile
+from tidegauge.profile import Baseline
 from tidegauge.schema import Schema
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -59,7 +60,7 @@ def compare(
     reference: Any,
     current: Any,
     schema: Schema | str | os.PathLike[str] | None = None,
-    segments: Iterable[str] = (),
+    segments: Segments = (),
     window: str | None = None,
     *,
     metrics: str | Iterable[str] = (),
@@ -75,8 +76,10 @@ def compare(
         the Arrow capsule interface (pandas, Polars, PyArrow, DuckDB).
     schema : Schema or path, optional
         Inferred from the reference by default.
-    segments : iterable of str
-        Columns by which to look separately too.
+    segments : iterable
+        By what to look separately too: columns' names; lists of names, for combinations; and
+        ``{"column": "age", "bins": [18, 30, 50]}`` for numbers. Texts may say the same, as
+        ``"carrier+origin"`` and ``"age:18,30,50"``.
     window : str, optional
         Width of tumbling windows of event time (``"1d"``, ``"6h"``). The reference's own windows
         then tell how much variation is usual.
@@ -118,9 +121,8 @@ def compare(
     then, now, notes = sides.fitted(width).profiled(width, progress)
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
-    series = evaluate(with_facts(now, _facts(then, now)), baseline.total, wanted)
+    series, verdicts = judged_sides(then, now, wanted, policies, width)
     notes += unanswered(metrics, series)
-    verdicts = judge(series, expectations(then, policies), now.windows, width, policies)
     judged = hold(verdicts.judged, policies, now, baseline.total, past_of(then, baseline.total))
     basis = np.full(now.rows.shape, Basis.FINAL.value, dtype=object)
     of_the_whole = (Family.STALENESS, Family.FAIRNESS)
@@ -128,17 +130,15 @@ def compare(
     table = results_table(judged, now, computed_at=moment, basis=basis, keep=by_segment)
     infos = (source_info(sides.first, then), source_info(sides.second, now))
     notes += without_windows(infos[0]) if width is None else []
-    return Report(report_data(judged, baseline, now, table, infos, moment, notes, window))
-
-
-def _facts(then: Profile, now: Profile) -> Facts:
-    """Return how far the reference's times reach, where both sides have times."""
-    timed = now.event_times[1] is not None
-    return Facts(baseline_until=then.event_times[1] if timed else None)
+    data = report_data(judged, baseline, now, table, infos, moment, notes, window)
+    return Report(replace(data, asked=metrics))
 
 
 def unanswered(names: Iterable[str], series: Iterable[Series]) -> list[str]:
     """Say which metrics that somebody asked for by name apply to nothing here."""
     found = {one.metric.name for one in series} | {ALL}
     left = [name for name in names if name not in found]
-    return [f"nothing here that {' or '.join(left)} could be computed for"] if left else []
+    hint = ""
+    if any(find_metric(name).over_segments for name in left):
+        hint = "; fairness is of segment columns: name one (--segment, segments=)"
+    return [f"nothing here that {' or '.join(left)} could be computed for{hint}"] if left else []

@@ -86,7 +86,7 @@ def searched_columns(layout: Layout) -> list[Column]:
     found = [
         column
         for column in layout.schema
-        if (column.role in _SEARCHED or column.name in layout.schema.segments)
+        if (column.role in _SEARCHED or column.name in layout.schema.segment_columns)
         and column.type in _TYPES
         and column.name in layout.bins
     ]

@@ -6,7 +6,7 @@ Two profiles can be merged, and compared, exactly when they share a layout.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tidegauge.profile.bins import Bins, bins_from_json
 from tidegauge.schema import Schema
+from tidegauge.schema.divisions import CROSS
 from tidegauge.schema.yaml import schema_from_json, schema_to_json
 
 #: The pooled rest of a segment column, missing values included.
@@ -25,20 +26,43 @@ _MONDAY = 4 * 86_400 * 1_000_000
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    """The records with one value of one segment column.
+    """The records with one value of one segment column, or with one of each of several.
+
+    Parameters
+    ----------
+    column, value : str
+        What it is called; of a combination the names, and the values, with a cross between them.
+    parts : tuple of (column, value)
+        The columns of a combination, each with its value.
 
     Examples
     --------
     >>> Segment("carrier", "UA").to_json()
     {'carrier': 'UA'}
+    >>> Segment.of(("carrier", "origin"), ("UA", "EWR")).to_json()
+    {'carrier': 'UA', 'origin': 'EWR'}
     """
 
     column: str
     value: str
+    parts: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, columns: Sequence[str], values: Sequence[str]) -> Segment:
+        """Return the segment of these values of these columns; a rest that is pooled is one."""
+        if len(columns) == 1:
+            return cls(columns[0], values[0])
+        value = OTHER if set(values) == {OTHER} else CROSS.join(values)
+        return cls(CROSS.join(columns), value, tuple(zip(columns, values, strict=True)))
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The value of each of its columns."""
+        return tuple(value for _, value in self.parts) or (self.value,)
 
     def to_json(self) -> dict[str, str]:
         """Return the form that results carry."""
-        return {self.column: self.value}
+        return dict(self.parts) or {self.column: self.value}
 
 
 def window_floor(micros: NDArray[np.int64], width: timedelta) -> NDArray[np.int64]:
@@ -105,7 +129,10 @@ class Layout:
 
     @property
     def segment_groups(self) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
-        """Segment columns as (name, first index on the segment axis, values)."""
+        """Segment columns as (name, first index on the segment axis, values).
+
+        A combination is called by its columns, ``carrier × origin``, and its values likewise.
+        """
         groups: dict[str, tuple[int, list[str]]] = {}
         for index, segment in enumerate(self.segments):
             if segment is not None:
@@ -129,7 +156,7 @@ class Layout:
             {
                 "schema": schema_to_json(self.schema),
                 "bins": {name: bins.to_json() for name, bins in self.bins.items()},
-                "segments": [None if s is None else [s.column, s.value] for s in self.segments],
+                "segments": [_told(s) for s in self.segments],
                 "classes": list(self.classes),
                 "baseline_id": self.baseline_id,
             }
@@ -142,7 +169,23 @@ class Layout:
         return cls(
             schema=schema_from_json(data["schema"]),
             bins={name: bins_from_json(item) for name, item in data["bins"].items()},
-            segments=tuple(None if s is None else Segment(*s) for s in data["segments"]),
+            segments=tuple(_read(s) for s in data["segments"]),
             classes=tuple(data["classes"]),
             baseline_id=data["baseline_id"],
         )
+
+
+def _told(segment: Segment | None) -> list[Any] | None:
+    """A column and a value, as ever; a combination as its columns and its values."""
+    if segment is None:
+        return None
+    if not segment.parts:
+        return [segment.column, segment.value]
+    return [[column for column, _ in segment.parts], [value for _, value in segment.parts]]
+
+
+def _read(told: list[Any] | None) -> Segment | None:
+    if told is None:
+        return None
+    columns, values = told
+    return Segment(columns, values) if isinstance(columns, str) else Segment.of(columns, values)

@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tidegauge.profile.answers import answer_arrays
-from tidegauge.profile.bins import CategoryBins
 from tidegauge.profile.cells import Cells
 from tidegauge.profile.columns import Arrays, column_arrays, encode
+from tidegauge.profile.divided import segment_codes
 from tidegauge.profile.hashing import hash_array, mix64
-from tidegauge.profile.layout import OTHER, Layout, window_floor
+from tidegauge.profile.layout import Layout, window_floor
 from tidegauge.profile.outcomes import confidence_arrays, outcome_arrays
 from tidegauge.profile.profile import (
     CONFIDENCE,
@@ -165,17 +165,9 @@ class Profiler:
         tuple of (first index on the segment axis, number of values, (n,) int64 codes)
         """
         return tuple(
-            (first, len(values), self._segment_codes(batch, name, values))
+            (first, len(values), segment_codes(batch, self.layout, name))
             for name, first, values in self.layout.segment_groups
         )
-
-    def _segment_codes(
-        self, batch: pa.RecordBatch, name: str, values: tuple[str, ...]
-    ) -> NDArray[np.int64]:
-        known = CategoryBins(tuple(v for v in values if v != OTHER))
-        codes, _ = known.codes(encode(column_of(batch, name)))
-        clipped: NDArray[np.int64] = np.minimum(codes, len(values) - 1).astype(np.int64)
-        return clipped
 
     def _row_arrays(self, cells: Cells, times: NDArray[np.int64] | None) -> Arrays:
         out: Arrays = {"n": cells.counts()}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tidegauge.profile.bins import NAMED_VALUES, Bins, CategoryBins, numeric_bins
 from tidegauge.profile.columns import encode
+from tidegauge.profile.divided import Combinations
 from tidegauge.profile.hashing import hash_strings, mix64
 from tidegauge.profile.layout import OTHER, Layout, Segment
 from tidegauge.profile.values import column_of, numbers
@@ -54,12 +55,13 @@ class Survey:
         self._numeric: dict[str, _Numbers] = {}
         self._words: dict[str, _Words] = {}
         for column in schema:
-            if column.role in _UNBINNED and column.name not in schema.segments:
+            if column.role in _UNBINNED and column.name not in schema.segment_columns:
                 continue
             if column.type in (ColumnType.NUMERIC, ColumnType.DATETIME):
                 self._numeric[column.name] = _Numbers()
             elif column.type in (ColumnType.CATEGORICAL, ColumnType.BOOLEAN):
                 self._words[column.name] = _Words()
+        self._divided = {one.name: Combinations(one) for one in schema.divisions if not one.plain}
         if schema.task is Task.MULTICLASS:
             for role in (Role.LABEL, Role.PREDICTION):
                 held = schema.role(role)
@@ -69,7 +71,7 @@ class Survey:
     @property
     def columns(self) -> list[str]:
         """Names of the columns that the survey reads."""
-        wanted = {*self._numeric, *self._words, *self.schema.segments}
+        wanted = {*self._numeric, *self._words, *self.schema.segment_columns}
         return [name for name in self.schema.names if name in wanted]
 
     def update(self, batch: pa.RecordBatch) -> None:
@@ -87,6 +89,8 @@ class Survey:
             held.update(column_of(batch, name), picked, self._zone(name))
         for name, words in self._words.items():
             words.update(column_of(batch, name))
+        for divided in self._divided.values():
+            divided.update(batch)
         while sum(len(p) for p in self._places) > 2 * EDGE_ROWS:
             self._thin()
 
@@ -111,6 +115,9 @@ class Survey:
             bins[name] = words.bins()
         segments: list[Segment | None] = [None]
         for name in self.schema.segments:
+            if name in self._divided:
+                segments += self._divided[name].segments(self.segment_values)
+                continue
             for value in self._segment_values(name, bins):
                 segments.append(Segment(name, value))
         return Layout(self.schema, bins, tuple(segments), self._classes(), baseline_id)

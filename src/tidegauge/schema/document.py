@@ -149,7 +149,8 @@ def _segments(node: Node, columns: tuple[Column, ...]) -> tuple[Division, ...]:
     found: dict[str, Division] = {}
     for item in node.items():
         one = _division(item, known)
-        if one.name in found and not (one.plain and found[one.name].plain):
+        same = [held for held in found.values() if set(held.columns) == set(one.columns)]
+        if same and not (one.plain and same[0].plain):
             raise problem(item, f"segments {one.name!r} stand twice; keep one", "duplicate_segment")
         found[one.name] = one
         if len(found) > MOST_DIVISIONS:

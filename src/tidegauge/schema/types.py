@@ -170,7 +170,7 @@ class Schema:
         object.__setattr__(self, "_by_name", by_name)
         own = [c.name for c in self.columns if c.role is Role.SEGMENT]
         divisions = {one.name: one for one in self.divisions}
-        if len(divisions) < len(self.divisions):
+        if len({frozenset(one.columns) for one in self.divisions}) < len(self.divisions):
             raise SchemaError(
                 "two segments divide by the same columns; keep one", code="duplicate_segment"
             )

@@ -120,7 +120,7 @@ def features_of(schema: Schema, resources: Sequence[str]) -> tuple[Column, ...]:
         for c in schema
         if c.type in kinds
         and c.name not in resources
-        and (c.role is Role.FEATURE or c.name in schema.segments)
+        and (c.role is Role.FEATURE or c.name in schema.segment_columns)
     )
 
 
@@ -182,7 +182,7 @@ def side_of(
     measured = [one for one in (*measured, *resources) if one in held]
     groups: dict[str, Ints] = {}
     known: dict[str, tuple[str, ...]] = {}
-    for column in schema.segments:
+    for column in schema.plain_segments:
         if column in held:
             given = None if names is None else names.get(column)
             groups[column], known[column] = _coded(_one(table, column), given)
