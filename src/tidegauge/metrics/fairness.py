@@ -36,6 +36,7 @@ from tidegauge.profile.layout import OTHER
 from tidegauge.profile.profile import ESTIMATE, PERFORMANCE, ROWS, Array
 from tidegauge.profile.values import truth
 from tidegauge.schema import ColumnType, Role, Task
+from tidegauge.schema.divisions import CROSS
 
 #: Records that a group needs under its rate to be compared: of fewer, the 95 % interval of a share
 #: of a half is wider than 0.4.
@@ -82,7 +83,12 @@ Make = Callable[[View], Compared]
 
 def _named(view: View) -> Flags:
     """Which segments are groups: (group,)."""
-    return np.array([value != OTHER for value in view.compared[1]], dtype=np.bool_)
+    return np.array([not _pooled(value) for value in view.compared[1]], dtype=np.bool_)
+
+
+def _pooled(value: str) -> bool:
+    """Whether a segment holds what is pooled of its column, or of one of a combination's."""
+    return OTHER in value.split(CROSS)
 
 
 def _shares(hits: Values, records: Values, named: Flags) -> Groups:
@@ -387,7 +393,7 @@ def _left_out(compared: Compared, values: tuple[str, ...], at: int, kind: int) -
     if not seen:
         return ""
     told = [
-        values[g] if values[g] == OTHER else f"{values[g]} ({int(n[g])})"
+        values[g] if _pooled(values[g]) else f"{values[g]} ({int(n[g])})"
         for g in sorted(seen, key=lambda g: -compared.base[at, g])
     ]
     more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
@@ -395,7 +401,7 @@ def _left_out(compared: Compared, values: tuple[str, ...], at: int, kind: int) -
 
 
 def _why_not(compared: Compared, values: tuple[str, ...], at: int) -> str:
-    held = [g for g in np.flatnonzero(compared.base[at] > 0) if values[g] != OTHER]
+    held = [g for g in np.flatnonzero(compared.base[at] > 0) if not _pooled(values[g])]
     under = compared.under[0] if len(set(compared.under)) == 1 else "records of each outcome"
     if not held:
         return f"no group has {under}"

@@ -10,7 +10,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tidegauge.errors import BadInput
+from tidegauge.profile.layout import OTHER
 from tidegauge.schema import Schema
+from tidegauge.schema.divisions import CROSS
 
 _MOST = 1000
 #: What asks for the search in the address of a segment column's page.
@@ -43,8 +45,15 @@ class Asked:
 
     @property
     def segment_json(self) -> str | None:
-        """The segment as results have it."""
-        return None if self.segment is None else json.dumps(dict([self.segment]))
+        """The segment as results have it; of a combination each column with its value."""
+        if self.segment is None:
+            return None
+        columns, values = (text.split(CROSS) for text in self.segment)
+        if self.segment[1] == OTHER:
+            values = [OTHER] * len(columns)
+        if len(columns) != len(values):
+            return json.dumps(dict([self.segment]))
+        return json.dumps(dict(zip(columns, values, strict=True)))
 
     @property
     def segment_text(self) -> str | None:
@@ -69,6 +78,20 @@ class Asked:
         }
         text = urlencode({k: v for k, v in values.items() if v is not None}, safe=":,")
         return f"?{text}" if text else ""
+
+
+def segment_of(text: str) -> tuple[str, str]:
+    """Return the column and the value of a segment as results have it.
+
+    Examples
+    --------
+    >>> segment_of('{"carrier": "UA"}'), segment_of('{"carrier": "UA", "origin": "EWR"}')
+    (('carrier', 'UA'), ('carrier × origin', 'UA × EWR'))
+    """
+    held: dict[str, str] = json.loads(text)
+    values = [str(value) for value in held.values()]
+    rest = set(values) == {OTHER}
+    return CROSS.join(held), OTHER if rest else CROSS.join(values)
 
 
 def read_query(query: Mapping[str, str], schema: Schema | None = None) -> Asked:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,8 @@ from tidegauge.metrics.result import Result, State
 from tidegauge.profile.layout import OTHER, to_datetime, to_micros
 from tidegauge.report.charts import IntervalRow, Spec, intervals, timeline
 from tidegauge.report.format import interval, plural, quantity
-from tidegauge.server.pages.asked import read_time
+from tidegauge.schema.divisions import CROSS
+from tidegauge.server.pages.asked import read_time, segment_of
 from tidegauge.server.pages.book import Chapter
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
@@ -193,7 +193,7 @@ def segment_page_view(
         guesses = _lines(history, by_metric, column, metric.name, estimated=True)
     fair = _fair_lines(history, column)
     shown = _shown(history, [*lines.values()], [*guesses.values(), *fair.values(), *sizes.values()])
-    parts = _parts(history, metric, shown, sizes, lines, guesses)
+    parts = _parts(history, column, metric, shown, sizes, lines, guesses)
     whole = None if metric is None or shown is None else _whole(history, metric.name, shown.start)
     chart, under = _chart(metric, parts, whole)
     states = None
@@ -225,12 +225,12 @@ def _lines(
     for name, held, segment in chapter.estimated if estimated else chapter.keys:
         if name != metric or held is not None or segment is None:
             continue
-        parsed = json.loads(segment)
-        if list(parsed) == [column]:
+        own, value = segment_of(segment)
+        if own == column:
             line = chapter.line(metric, None, segment, estimated=estimated)
             line = history.served(line, chapter)
             if len(line):
-                found[str(parsed[column])] = line
+                found[value] = line
     return found
 
 
@@ -280,6 +280,7 @@ def _whole(history: History, metric: str, start: datetime) -> Result | None:
 
 def _parts(
     history: History,
+    column: str,
     metric: Metric | None,
     shown: Shown | None,
     sizes: dict[str, Line],
@@ -303,7 +304,7 @@ def _parts(
         parts.append(
             Part(
                 value,
-                history.links.model(segment=(_column_of(sizes, lines, guesses, value), value)),
+                history.links.model(segment=(column, value)),
                 held,
                 estimated,
                 n,
@@ -316,13 +317,6 @@ def _parts(
         )
     worst = "" if metric is None else metric.direction.value
     return tuple(sorted(parts, key=lambda one: _place(one, worst)))
-
-
-def _column_of(
-    sizes: dict[str, Line], lines: dict[str, Line], guesses: dict[str, Line], value: str
-) -> str:
-    line = sizes.get(value) or lines.get(value) or guesses[value]
-    return str(next(iter(json.loads(line.segment or "{}"))))
 
 
 def _records(line: Line, start: datetime) -> int:
@@ -460,7 +454,7 @@ def _verdict(
     about = _fair_words(fair, shown)
     if not parts:
         return Verdict("too_few", f"Nothing is known of {column} in this range.", about)
-    groups = [one for one in parts if one.value != OTHER]
+    groups = [one for one in parts if OTHER not in one.value.split(CROSS)]
     if len(groups) == 1:
         one = f"{column} has one value here, {groups[0].value}: nothing can be compared"
         return Verdict("shown", f"{one}.", about)

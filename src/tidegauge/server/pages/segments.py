@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from tidegauge.metrics.result import Result
 from tidegauge.profile.layout import to_datetime
 from tidegauge.report.charts import HeatCell, Spec, heatmap
 from tidegauge.report.format import day, instant, plural, quantity
+from tidegauge.server.pages.asked import segment_of
 from tidegauge.server.pages.book import Chapter
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Ints, Line
@@ -91,9 +91,9 @@ def segment_view(
     for name, column, segment in chapter.keys:
         if name == metric.name and column is None and segment is not None:
             line = history.served(chapter.line(metric.name, None, segment), chapter)
-            parsed = json.loads(segment)
-            if len(line) and len(parsed) == 1 and only in (None, *parsed):
-                found.append((_row(history, line, *next(iter(parsed.items()))), line))
+            own, value = segment_of(segment)
+            if len(line) and only in (None, own):
+                found.append((_row(history, line, own, value), line))
     if not found:
         return None
     found.sort(key=lambda pair: (pair[0].column, -pair[0].alarms, -pair[0].records))
