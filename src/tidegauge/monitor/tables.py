@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tidegauge.metrics.evaluate import Series
-from tidegauge.metrics.registry import Family, Values
+from tidegauge.metrics.registry import Direction, Family, Values
 from tidegauge.metrics.result import RESULT_SCHEMA
 from tidegauge.monitor.judge import Judged
 from tidegauge.monitor.scales import back, forward
@@ -20,6 +20,8 @@ from tidegauge.profile import Profile
 
 #: Standard deviations to either side of a value that hold 95 %.
 QUANTILE = 1.959963984540054
+#: Areas under curves, which lie within 0–1 without being a share of anything.
+_AREAS = frozenset({"roc_auc", "average_precision"})
 
 
 def results_table(
@@ -137,7 +139,11 @@ def interval_of(series: Series) -> tuple[Values, Values]:
         middle = forward(scale, series.value, n)
         ends = [back(scale, middle + side * half, n) for side in (-1.0, 1.0)]
         lower, upper = (np.where(np.isfinite(half + series.value), end, np.nan) for end in ends)
-        return np.minimum(lower, series.value), np.maximum(upper, series.value)
+        lower, upper = np.minimum(lower, series.value), np.maximum(upper, series.value)
+    if series.metric.unit == "share" or series.metric.name in _AREAS:
+        least = -1.0 if series.metric.direction is Direction.NEITHER else 0.0
+        return np.clip(lower, least, 1.0), np.clip(upper, least, 1.0)
+    return lower, upper
 
 
 def _same(text: str | None, n: int) -> pa.Array:

@@ -81,15 +81,20 @@ class EstimatedPerformance:
         )
 
     def _labels(self) -> str:
-        labelled = [one for one in self._measured() if one.metric == self.leading]
-        n = sum(one.n_current for one in labelled)
+        held: dict[object, int] = {}
+        for one in self._measured():
+            held[one.window_start] = max(held.get(one.window_start, 0), one.n_current)
+        n = sum(held.values())
         if not n:
             return "no labels yet"
         part = "all" if n >= self.current.rows else share(n / max(self.current.rows, 1))
+        labelled = [one for one in self._measured() if one.metric == self.leading]
         if self.window or not labelled:
-            return f"{part} of the labels are there"
-        said = "with those" if part != "all" else "measured"
-        return f"{said} of {part} of the records it is {with_interval(labelled[-1])}"
+            rest = "" if labelled else ", and of one class, so that they cannot tell it"
+            return f"{part} of the labels are there{rest}"
+        if part == "all":
+            return f"measured it is {with_interval(labelled[-1])}"
+        return f"with the labels of {part} of the records it is {with_interval(labelled[-1])}"
 
     def __getitem__(self, metric: str) -> Result:
         """Return the newest estimate of a metric, of the whole.
