@@ -43,6 +43,7 @@ _BINARY = Schema(
         Column("label", ColumnType.BOOLEAN, Role.LABEL),
         Column("latency_ms", ColumnType.NUMERIC, Role.LATENCY, "ms"),
         Column("status", ColumnType.CATEGORICAL, Role.STATUS),
+        Column("group", ColumnType.CATEGORICAL, Role.SEGMENT),
     ),
     Task.BINARY,
 )
@@ -53,7 +54,7 @@ _NUMBERS = Schema(
     ),
     Task.REGRESSION,
 )
-_MEASURES = {one.name: one for one in measures_of(_BINARY, [])}
+_MEASURES = {one.name: one for one in measures_of(_BINARY, [], segments=["group"])}
 _MEASURES |= {one.name: one for one in measures_of(_NUMBERS, [])}
 
 
@@ -196,6 +197,26 @@ def failures(share: float, other: float) -> Make:
         first, second = rng.random((2, n))
         a, b = (first < share).astype(np.float64), (second < other).astype(np.float64)
         return Separate(_side("a", failures=a), _side("b", failures=b), None)
+
+    return make
+
+
+def fair_and_less(gap: float, alike: float, groups: int = 4) -> Make:
+    """A champion that treats all groups alike, and one that finds less of one group's positives."""
+
+    def make(rng: Rng, n: int) -> Design:
+        group = rng.integers(0, groups, n)
+        y = (rng.random(n) < 0.4).astype(np.float64)
+        first = rng.random(n)
+        second = np.where(rng.random(n) < alike, first, rng.random(n))
+        sides = []
+        for name, drawn, less in (("a", first, 0.0), ("b", second, gap)):
+            chance = np.where(y > 0, 0.7, 0.3) - np.where(group == 0, less, 0.0)
+            said = (drawn < chance).astype(np.float64)
+            held = _side(name, label=y, said=said)
+            names = {"group": tuple(str(at) for at in range(groups))}
+            sides.append(replace(held, groups={"group": group}, names=names))
+        return Paired(*sides)
 
     return make
 

@@ -83,6 +83,47 @@ def test_fairness_values_are_those_of_fairlearn(champion: pa.Table) -> None:
         assert report[name].champion == pytest.approx(wanted, abs=1e-9)
 
 
+def test_a_gap_that_chance_alone_makes_is_no_excuse_for_the_challenger() -> None:
+    """The champion is fair, so its gap is chance; the challenger's is 5 points, at the margin."""
+    from tidegauge.versions.contrast import Standing, contrast
+    from tidegauge.versions.decision import judged
+    from tidegauge.versions.design import Paired
+    from tidegauge.versions.margins import Margin
+    from tidegauge.versions.measures import measures_of
+    from tidegauge.versions.rows import Side
+    from tidegauge.versions.rule import Rule
+
+    group = Column("g", ColumnType.CATEGORICAL, Role.SEGMENT)
+    schema = Schema((*_schema().columns, group), Task.BINARY)
+    measure = next(
+        one
+        for one in measures_of(schema, [], segments=["g"])
+        if one.name == "equal_opportunity_difference"
+    )
+    rng, ships, runs = np.random.default_rng(4), 0, 300
+
+    def side(said: Any, y: Any, g: Any) -> Side:
+        names = {"g": ("0", "1", "2", "3")}
+        return Side("", len(y), None, y, said, None, {}, None, {"g": g}, names, pa.table({"y": y}))
+
+    for _ in range(runs):
+        g, y = rng.integers(0, 4, 4_000), (rng.random(4_000) < 0.4).astype(float)
+        first = rng.random(4_000)
+        second = np.where(rng.random(4_000) < 0.6, first, rng.random(4_000))
+        chance = np.where(y > 0, 0.7, 0.3)
+        champion = side((first < chance).astype(float), y, g)
+        challenger = side((second < chance - 0.05 * (g == 0)).astype(float), y, g)
+        design = Paired(champion, challenger)
+        found = contrast(measure, design, Margin(0.05), Rule(), gate=True, adjusted=False)
+        ships += judged([found], Rule())[0].standing is Standing.WITHIN
+    # 2.5 % of 300 are 7.5; 15 or more have a chance of 1 %.
+    assert ships < 15
+    same = contrast(
+        measure, Paired(champion, champion), Margin(0.05), Rule(), gate=True, adjusted=False
+    )
+    assert same[0].difference == 0
+
+
 def test_other_traffic_is_weighted_to_the_common_mix() -> None:
     old, new = made(4_000), made(4_000, seed=2, world=3, shift=0.8, ids="q")
     report = tg.compare_versions(old, new)

@@ -218,7 +218,12 @@ def _tested(two: Two, relative: bool) -> tuple[float, Floats, float]:
     parts = two.second / b - two.first / a
     floor = two.floors[0] / a**2 + two.floors[1] / b**2
     effect = float(np.log(b / a)) if relative else two.challenger - two.champion
-    return effect, parts, float(np.sqrt(parts @ parts + floor))
+    error = float(np.sqrt(parts @ parts + floor))
+    if two.bias:
+        # Chance that both versions share, as over the same records, is in both values alike.
+        apart = float(two.second @ two.second / b**2 + two.first @ two.first / a**2)
+        effect += two.bias / a * min(float(np.sqrt(parts @ parts / max(apart, 1e-300))), 1.0)
+    return effect, parts, error
 
 
 def _raw(two: Two, relative: bool) -> float | None:

@@ -42,6 +42,9 @@ class Two:
         Its values before adjusting; the same where nothing was adjusted.
     why_not : str
         Why there is no value.
+    bias : float
+        By how much chance is expected to raise the champion's value. The challenger's is left as
+        it is, which is the careful side.
     many : float
         Of a plain share: how many records of the challenger it is of. 0 for what is none.
     """
@@ -54,6 +57,7 @@ class Two:
     counts: tuple[int, int]
     raw: tuple[float, float]
     why_not: str = ""
+    bias: float = 0.0
     many: float = 0.0
 
 
@@ -129,7 +133,9 @@ class Paired:
         values = found[0].value, found[1].value
         floors = _floor(found[0], n), _floor(found[1], n)
         many = float(n) if found[1].reach == 1.0 else 0.0
-        return Two(*values, parts[0], parts[1], floors, (n, n), values, many=many)
+        return Two(
+            *(*values, parts[0], parts[1], floors, (n, n), values), bias=found[0].bias, many=many
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +182,10 @@ class Separate:
         (a, first, many), (b, second, more) = found
         floors = _floor(a, many), _floor(b, more)
         told = more if b.reach == 1.0 else 0.0
-        return Two(*(a.value, b.value, first, second, floors, counts, (raw[0], raw[1])), many=told)
+        values = a.value, b.value
+        return Two(
+            *(*values, first, second, floors, counts, (raw[0], raw[1])), bias=a.bias, many=told
+        )
 
     def _weights(self, at: int) -> Floats:
         assert self.mix is not None

@@ -522,7 +522,8 @@ def _fairness(schema: Schema, column: str) -> list[Measure]:
             "lower",
             unit,
             column,
-            summary=f"Gap between the groups of {column!r} where it is widest.",
+            summary=f"Gap between the groups of {column!r} where it is widest; the difference is "
+            "taken from the champion's without what chance adds to it.",
         )
         for name, needs, compute in made
     ]
@@ -546,9 +547,7 @@ def _gap(column: str, rates: Sequence[_Rate], *, labels: bool = True) -> Compute
                     found.append(influence.ratio(hit * own, whole * own, weights))
             if len(found) < 2:
                 continue
-            high = max(found, key=lambda one: one.value)
-            low = min(found, key=lambda one: one.value)
-            gap = Estimate(high.value - low.value, high.psi - low.psi, max(high.reach, low.reach))
+            gap = influence.widest_gap(found, weights)
             if not widest.value >= gap.value:
                 widest = gap
         return widest

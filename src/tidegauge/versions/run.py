@@ -555,7 +555,7 @@ def _beside(measure: Measure, both: Separate, traffic: Traffic, *, gate: bool) -
         standing=Standing.UNKNOWN,
         n_champion=two.counts[0],
         n_challenger=two.counts[1],
-        reason=two.why_not or "not comparable",
+        reason=two.why_not,
         summary=measure.summary,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
@@ -94,10 +95,12 @@ def versions_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
     clock.lap("stamp")
 
     def make(error: TidegaugeError | None = None) -> str:
-        wanted, chosen, view = _asked(request), None, None
-        if error is None:
+        chosen, view = None, None
+        with nullcontext() if error is None else suppress(TidegaugeError):
+            wanted = _asked(request)
             chosen = _choose(versions, wanted, newest)
-            view = None if chosen is None else _view(desk, found, chosen, wanted)
+            if error is None and chosen is not None:
+                view = _view(desk, found, chosen, wanted)
         clock.lap("view")
         values = {**frame(standing, Asked(), None, "versions"), "view": view, "chosen": chosen}
         values |= {
