@@ -325,7 +325,7 @@ def coverage(runs: int, seed: int = 0) -> Iterator[Figure]:
 
 
 def run(console: Console, runs: int = 120, draws: int = 2000) -> list[Figure]:
-    """Measure, print the tables, and return the figures.
+    """Measure, and return the figures.
 
     Parameters
     ----------
@@ -346,8 +346,9 @@ def run(console: Console, runs: int = 120, draws: int = 2000) -> list[Figure]:
         )
         for name in PEERS
     ]
+    console.print(f"{runs} data sets held against fairlearn {fair_version()}")
     figures += coverage(draws)
-    console.print(table_of("Fairness", figures))
+    console.print(f"{draws} data sets of each of {len(WORLDS)} worlds for the intervals")
     return figures
 
 
@@ -363,4 +364,5 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=int, default=120)
     parser.add_argument("--draws", type=int, default=2000)
     told = parser.parse_args()
-    run(Console(width=160), told.runs, told.draws)
+    made = run(Console(width=160), told.runs, told.draws)
+    Console(width=160).print(table_of("Fairness", made))

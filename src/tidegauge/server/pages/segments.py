@@ -28,6 +28,8 @@ class SegmentRow:
     Parameters
     ----------
     column, value : str
+    name : str
+        As people say it; on the page of its column without that.
     href : str
     records : int
         Labelled records that its values rest on, over all windows.
@@ -38,17 +40,13 @@ class SegmentRow:
 
     column: str
     value: str
+    name: str
     href: str
     records: int
     alarms: int
     windows: int
     worst: Result | None
     newest: Result | None
-
-    @property
-    def name(self) -> str:
-        """The segment as people say it."""
-        return f"{self.column} {self.value}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ def segment_view(
             line = history.served(chapter.line(metric.name, None, segment), chapter)
             own, value = segment_of(segment)
             if len(line) and only in (None, own):
-                found.append((_row(history, line, own, value), line))
+                said = value if only else f"{own} {value}"
+                found.append((_row(history, line, own, value, said), line))
     if not found:
         return None
     found.sort(key=lambda pair: (pair[0].column, -pair[0].alarms, -pair[0].records))
@@ -119,13 +118,14 @@ def _left_out(found: list[tuple[SegmentRow, Line]], judged: list[tuple[SegmentRo
     return told.strip()
 
 
-def _row(history: History, line: Line, column: str, value: str) -> SegmentRow:
+def _row(history: History, line: Line, column: str, value: str, name: str) -> SegmentRow:
     judged = line.judged
     alarmed = line.select(line.alarms)
     worst = alarmed.worst()
     return SegmentRow(
         column,
         value,
+        name,
         history.links.model(segment=(column, value)),
         int(line.n.sum()),
         len(alarmed),
