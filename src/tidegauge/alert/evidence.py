@@ -5,6 +5,7 @@ Pure: alarms and what was looked up for them go in, a plain dictionary and a sen
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from tidegauge.catalog.tables import IncidentKind as Kind
 from tidegauge.explain.hours import Hole
 from tidegauge.metrics.registry import all_metrics
 from tidegauge.monitor.words import mean_windows
+from tidegauge.profile.layout import OTHER, Segment
 
 #: A drift is taken for harmful when performance was off in this share of its windows.
 _COINCIDENT = 0.3
@@ -220,8 +222,9 @@ def _where(segments: Sequence[Mapping[str, Any]], unit: str | None) -> str:
     """The hardest-hit value of each segment column, by effect, where it holds enough records."""
     best: dict[str, Mapping[str, Any]] = {}
     for item in segments:
-        column, _, value = plain(item["segment"]).partition(" ")
-        if value == "(other)" or item["records"] < 30:
+        held = Segment.from_json(json.loads(item["segment"]))
+        column = held.column
+        if held.value == OTHER or item["records"] < 30:
             continue
         if column not in best or abs(item["effect"]) > abs(best[column]["effect"]):
             best[column] = item

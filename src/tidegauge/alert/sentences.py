@@ -82,8 +82,10 @@ def plain(segment: str) -> str:
     --------
     >>> plain('{"carrier": "UA"}')
     'carrier UA'
+    >>> plain('{"carrier": "UA", "origin": "EWR"}')
+    'carrier UA and origin EWR'
     """
-    return " ".join(f"{column} {value}" for column, value in json.loads(segment).items())
+    return " and ".join(f"{column} {value}" for column, value in json.loads(segment).items())
 
 
 def subject(column: str | None, schema: Schema) -> str:

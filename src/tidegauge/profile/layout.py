@@ -55,6 +55,17 @@ class Segment:
         value = OTHER if set(values) == {OTHER} else CROSS.join(values)
         return cls(CROSS.join(columns), value, tuple(zip(columns, values, strict=True)))
 
+    @classmethod
+    def from_json(cls, told: Mapping[str, str]) -> Segment:
+        """Return the segment that results carry.
+
+        Examples
+        --------
+        >>> Segment.from_json({"carrier": "UA", "origin": "EWR"}).value
+        'UA × EWR'
+        """
+        return cls.of(tuple(told), [str(value) for value in told.values()])
+
     @property
     def values(self) -> tuple[str, ...]:
         """The value of each of its columns."""

@@ -5,6 +5,7 @@ What is inferred from data lives in ``infer.py``, reading and writing YAML in ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -255,6 +256,27 @@ class Schema:
         """Return what a segment's name stands for."""
         found = next((one for one in self.divisions if one.name == segment), None)
         return Division((Part(segment),)) if found is None else found
+
+    def segment_in(self, text: str) -> dict[str, str] | None:
+        """Read ``carrier:UA``, or of a combination ``carrier:UA,origin:EWR``; None for no segment.
+
+        Names may hold colons, and values commas: the segment of most columns that fits counts, then
+        that of the longest name.
+
+        Examples
+        --------
+        >>> schema = Schema((Column("a:b", ColumnType.CATEGORICAL),), segments=("a:b",))
+        >>> schema.segment_in("a:b:c"), schema.segment_in("x:c")
+        ({'a:b': 'c'}, None)
+        """
+        found: list[dict[str, str]] = []
+        for name in self.segments:
+            columns = self.columns_of(name)
+            pattern = ",".join(f"{re.escape(column)}:(.*)" for column in columns)
+            match = re.fullmatch(pattern, text, re.DOTALL)
+            if match is not None:
+                found.append(dict(zip(columns, match.groups(), strict=True)))
+        return max(found, key=lambda one: (len(one), sum(map(len, one))), default=None)
 
     def columns_of(self, segment: str) -> tuple[str, ...]:
         """Return the names of the columns that a segment's name stands for."""

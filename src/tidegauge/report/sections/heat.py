@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidegauge.metrics.result import State
+from tidegauge.profile.layout import Segment
 from tidegauge.report.charts import HeatCell, Spec, heatmap
 from tidegauge.report.format import plural, quantity
 from tidegauge.report.sections.tables import in_state, segmented, worst
@@ -74,10 +75,10 @@ def segment_maps(results: pa.Table, segments: Iterable[str]) -> list[HeatMap]:
     if not rows.num_rows:
         return []
     coded = rows["segment"].combine_chunks().dictionary_encode()
-    parsed = [json.loads(text) for text in coded.dictionary.to_pylist()]
+    parsed = [Segment.from_json(json.loads(text)) for text in coded.dictionary.to_pylist()]
     made = []
     for name in segments:
-        values = pa.array([str(one[name]) if list(one) == [name] else None for one in parsed])
+        values = pa.array([one.value if one.column == name else None for one in parsed])
         labels = pa.chunked_array([values.cast(pa.string()).take(coded.indices)])
         part = rows.append_column("row", labels)
         part = part.filter(pc.is_valid(part["row"]))

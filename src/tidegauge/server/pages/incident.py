@@ -12,6 +12,7 @@ from typing import Any
 from tidegauge.catalog import Alarm
 from tidegauge.catalog.tables import AuditEntry, Incident
 from tidegauge.metrics.result import Result, State
+from tidegauge.profile.layout import Segment
 from tidegauge.report.charts import TimeMark, timeline
 from tidegauge.report.sections.columns import signed
 from tidegauge.server.pages.column import ABOUT
@@ -223,13 +224,12 @@ def overlapping(history: History, incident: Incident) -> list[Incident]:
 def _segments(history: History, held: Sequence[dict[str, Any]]) -> list[SegmentPart]:
     parts: list[SegmentPart] = []
     largest: dict[str, float] = {}
-    parsed = [(json.loads(one["segment"]), one) for one in held]
+    parsed = [(Segment.from_json(json.loads(one["segment"])), one) for one in held]
     for named, one in parsed:
-        for column in named:
-            size = abs(float(one.get("excess") or 0.0))
-            largest[column] = max(largest.get(column, 0.0), size)
+        size = abs(float(one.get("excess") or 0.0))
+        largest[named.column] = max(largest.get(named.column, 0.0), size)
     for named, one in parsed:
-        column, value = next(iter(named.items()))
+        column, value = named.column, named.value
         excess = one.get("excess")
         part = abs(float(excess or 0.0)) / (largest[column] or 1.0)
         href = history.links.model(

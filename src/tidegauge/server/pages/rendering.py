@@ -13,6 +13,7 @@ from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tidegauge.profile.layout import Segment
 from tidegauge.report import format
 from tidegauge.report.assets import Asset, assets
 from tidegauge.report.environment import environment
@@ -41,6 +42,7 @@ def templates() -> Environment:
     made = environment(_FOLDER.parent / "templates")
     made.filters["time_text"] = time_text
     made.filters["day"] = format.day
+    made.filters["one_segment"] = _one_segment
     made.globals["static"] = address_of
     made.globals["home"] = "/"
     return made
@@ -89,3 +91,9 @@ def static_file(request: Request) -> Response:
         else:
             body = gzip.decompress(body)
     return Response(body, headers=headers, media_type=asset.media_type)
+
+
+def _one_segment(told: Mapping[str, str]) -> tuple[str, str]:
+    """Return a segment of results as links have it."""
+    found = Segment.from_json(told)
+    return found.column, found.value

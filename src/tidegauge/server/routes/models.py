@@ -154,7 +154,8 @@ def get_metrics(
         str | None,
         Query(
             max_length=1000,
-            description="Only this segment, as column:value; * for the whole and all segments. "
+            description="Only this segment, as column:value, of a combination "
+            "column:value,column:value; * for the whole and all segments. "
             "Without it only the whole.",
         ),
     ] = None,
@@ -306,22 +307,18 @@ def _require_column(schema: Schema, column: str) -> None:
 
 
 def _segment(schema: Schema, text: str | None) -> dict[str, str] | Wildcard | None:
-    """Read ``column:value``; None for the whole, ``ANY`` for ``*``.
-
-    Column names may hold colons: the longest segment column that fits counts.
-    """
+    """Read ``column:value``, or of a combination each; None for the whole, ``ANY`` for ``*``."""
     if not text:
         return None
     if text == "*":
         return ANY
-    fitting = [name for name in schema.segments if text.startswith(f"{name}:")]
-    if not fitting:
+    found = schema.segment_in(text)
+    if found is None:
         name = text.partition(":")[0]
         named = ", ".join(schema.segments) or "none"
         raise BadInput(
             f"segment: {name!r} is no segment column of this model (there are: {named}); write "
-            "column:value",
+            "column:value, or column:value,column:value of a combination",
             code="unknown_segment",
         )
-    column = max(fitting, key=len)
-    return {column: text[len(column) + 1 :]}
+    return found
