@@ -13,8 +13,9 @@ import nannyml  # type: ignore[import-not-found, unused-ignore]
 import numpy as np
 import pandas as pd  # type: ignore[import-untyped, unused-ignore]
 
-BINARY = ("roc_auc", "f1", "accuracy")
-REGRESSION = ("mae", "rmse")
+#: All that both estimate.
+BINARY = ("roc_auc", "f1", "accuracy", "precision", "recall", "average_precision")
+REGRESSION = ("mae", "rmse", "mse", "mape")
 
 
 def estimator(reference: pd.DataFrame) -> nannyml.CBPE | nannyml.DLE:
@@ -49,19 +50,25 @@ def main(out: str, *folders: str) -> None:
     for folder in map(Path, folders):
         reference = with_answers(pd.read_parquet(folder / "baseline.parquet"))
         watched = with_answers(pd.read_parquet(folder / "watched.parquet"))
-        started, used = time.perf_counter(), time.process_time()
+        started = time.process_time()
         fitted = estimator(reference).fit(reference)
+        between = time.process_time()
         table = fitted.estimate(watched.drop(columns="label")).filter(period="analysis").to_df()
-        seconds, cpu = time.perf_counter() - started, time.process_time() - used
+        ended = time.process_time()
         names = BINARY if "score" in reference.columns else REGRESSION
         estimates = {
             name: [None if np.isnan(v) else float(v) for v in table[(name, "value")]]
             for name in names
         }
         streams.append(
-            {"stream": folder.name, "seconds": seconds, "cpu_seconds": cpu, "estimates": estimates}
+            {
+                "stream": folder.name,
+                "fitting": between - started,
+                "estimating": ended - between,
+                "estimates": estimates,
+            }
         )
-        print(folder.name, f"{seconds:.1f} s", file=sys.stderr, flush=True)
+        print(folder.name, f"{ended - started:.1f} s", file=sys.stderr, flush=True)
     Path(out).write_text(json.dumps(streams))
 
 

@@ -46,15 +46,15 @@ class KeptStream:
     Parameters
     ----------
     stream : str
-    seconds, cpu_seconds : float
-        Fitting and estimating, without reading the files.
+    fitting, estimating : float
+        Processor seconds, without reading the files.
     estimates : mapping of metric to list of float or None
         One a watched window.
     """
 
     stream: str
-    seconds: float
-    cpu_seconds: float
+    fitting: float
+    estimating: float
     estimates: dict[str, list[float | None]]
 
 

@@ -155,14 +155,17 @@ class BinaryModel:
             np.array([middle, spread if spread > 1e-6 else 1.0]),
             np.zeros(2),
         )
-        return replace(model, wobble=model._wobble(baseline.profile))
+        return replace(model, wobble=model._wobble(baseline.profile, rows))
 
-    def _wobble(self, profile: Profile) -> Values:
+    def _wobble(self, profile: Profile, rows: pa.Table) -> Values:
+        """Variances of shift and tilt between the baseline's windows, each row held out."""
         counts = Counts.of(profile)
         if counts is None or len(profile.windows) < 5:
             return np.zeros(2)
         starts = self._starts(counts)
-        moves = self.moves(profile, counts, starts)
+        same = rows is profile.sample
+        held_out = np.nan_to_num(self.relation.held_out, nan=0.5)[None, :, None] if same else None
+        moves = self.moves(profile, counts, starts, held_out)
         eta, tilt = self._curve(counts, moves, 1, starts)
         return wobble_of(eta, tilt, counts.known.sum(axis=2), counts.known[:, :, 1])
 
@@ -181,8 +184,20 @@ class BinaryModel:
         move = np.repeat(moves.mean[:, :, part], widths, axis=-1)
         return base[:, :, None] + move, (base - self.scale[0]) / self.scale[1]
 
-    def moves(self, profile: Profile, counts: Counts, starts: NDArray[np.int64]) -> Moves:
-        """Hold what the relation expects of sampled rows against the curve at their scores."""
+    def moves(
+        self,
+        profile: Profile,
+        counts: Counts,
+        starts: NDArray[np.int64],
+        expected: Values | None = None,
+    ) -> Moves:
+        """Hold what the relation expects of sampled rows against the curve at their scores.
+
+        Parameters
+        ----------
+        expected : (fold, row, 1) float64, optional
+            What is expected of the sampled rows, where that is known already.
+        """
         shape = (*profile.rows.shape, 2, 2, len(starts))
         none = Moves(np.zeros((FOLDS, *shape)), np.zeros(shape))
         sampled = Sampled.of(profile)
@@ -210,7 +225,9 @@ class BinaryModel:
 
         at = self.curve.logit(scores)
         own = np.interp(logit(scores), *self.own)
-        means = sigma(logit(self.relation.by_fold(sampled.table)[:, rows, 0]) - own)
+        if expected is None or expected.shape[1] != len(sampled.table):
+            expected = self.relation.by_fold(sampled.table)
+        means = sigma(logit(expected[:, rows, 0]) - own)
         usual = over(sigma(at))
         for first, values, segment in sampled.cells.take(rows).groups:
             mine = over(sigma(at + self.offsets[first : first + values][segment]))

@@ -196,18 +196,39 @@ def level_of(eta: Values, tilt: Values, n: Values, hits: Values, wobble: Values)
 def wobble_of(eta: Values, tilt: Values, n: Values, hits: Values) -> Values:
     """Return the variances of shift and tilt between windows, beyond chance: (2,).
 
-    By moments over the windows' wholes (DerSimonian and Laird, 1986); 0 with fewer than five.
+    Of the windows' wholes; see ``between``.
     """
     gradient, information = gradient_of(eta[:, :1], tilt[:, :1], n[:, :1], hits[:, :1])
     enough = np.flatnonzero(information[:, 0, 0, 0] > 5.0)
-    if len(enough) < 5:
-        return np.zeros(2)
     inverse = np.linalg.inv(information[enough, 0] + 1e-9 * np.eye(2))
     hat = np.einsum("wij,wj->wi", inverse, gradient[enough, 0])
-    noise = np.einsum("wii->wi", inverse)
+    return np.minimum(between(hat, np.einsum("wii->wi", inverse)), 1.0)
+
+
+def between(values: Values, noise: Values) -> Values:
+    """Return the variance of values between windows beyond their sampling noise: (part,).
+
+    By moments (DerSimonian and Laird, 1986), drawn to 0 the more it could be chance: by
+    t² / (1 + t²), t being the excess in standard errors. 0 with fewer than five windows.
+
+    Parameters
+    ----------
+    values, noise : (window, part) float64
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> values = rng.normal(scale=[[2.0, 1.0]], size=(400, 2))
+    >>> [bool(v > 2.5) for v in between(values, np.ones((400, 2)))]
+    [True, False]
+    """
+    freedom = len(values) - 1
+    if freedom < 4:
+        return np.zeros(values.shape[1])
     weight = 1.0 / noise
-    middle = (weight * hat).sum(axis=0) / weight.sum(axis=0)
-    excess = (weight * (hat - middle) ** 2).sum(axis=0) - (len(enough) - 1)
+    middle = (weight * values).sum(axis=0) / weight.sum(axis=0)
+    excess = np.maximum((weight * (values - middle) ** 2).sum(axis=0) - freedom, 0.0)
     scale = weight.sum(axis=0) - (weight**2).sum(axis=0) / weight.sum(axis=0)
-    out: Values = np.clip(excess / scale, 0.0, 1.0)
+    t = excess**2 / (2 * freedom)
+    out: Values = excess / scale * t / (1.0 + t)
     return out

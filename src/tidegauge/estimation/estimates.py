@@ -18,10 +18,10 @@ from tidegauge.profile.profile import PERFORMANCE, Array, Profile
 Values = NDArray[np.float64]
 Group = Mapping[str, Array]
 
-#: Worlds, so that exactly 95 % of others lie between the third (tenth) least and greatest.
-_MANY, _FEW = 399, 119
-#: Windows times segments from which on fewer worlds are drawn.
-_LARGE = 100
+#: Worlds to draw for up to so many windows times segments: fewer where there is more to compute.
+#: 95 of 100 others lie between the k-th least and greatest of 40 k − 1.
+_WORLDS = ((40, 999), (100, 399))
+_FEWEST = 119
 #: What is a share of something cannot leave 0–1, and neither can these.
 _WITHIN_ONE = frozenset({"roc_auc", "average_precision"})
 
@@ -89,7 +89,7 @@ class Worlds:
 
 def worlds_for(cells: int) -> int:
     """Return how many worlds to draw for so many windows times segments."""
-    return _MANY if cells <= _LARGE else _FEW
+    return next((count for most, count in _WORLDS if cells <= most), _FEWEST)
 
 
 def estimated_metrics(profile: Profile) -> list[Metric]:

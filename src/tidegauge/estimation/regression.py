@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tidegauge.estimation.curves import between
 from tidegauge.estimation.estimates import Worlds
 from tidegauge.estimation.relation import FOLDS, Relation
 from tidegauge.estimation.sampled import Sampled
@@ -138,16 +139,21 @@ class RegressionModel:
             np.zeros(len(SUMS)),
             np.zeros(3),
         )
-        expected = model.expected(rows)
+        expected = model.told(rows, relation.held_out[None])
         usual = np.nanmean(expected.means.mean(axis=0), axis=-1)
         model = replace(model, usual=usual)
-        return replace(model, wobble=model._wobble(baseline.profile))
+        same = rows is baseline.profile.sample
+        return replace(model, wobble=model._wobble(baseline.profile, expected if same else None))
 
     def expected(self, rows: pa.Table) -> Expected:
         """Return what is expected of rows; NaN of those without a usable prediction."""
+        return self.told(rows, self.relation.by_fold(rows))
+
+    def told(self, rows: pa.Table, by_fold: Values) -> Expected:
+        """Return what is expected of rows, from what the relation tells: (fold, row, target)."""
         said = said_of(rows, self.relation.layout)
         says = np.full(len(rows), np.nan) if said is None else said.values[:, 0]
-        error, size, square = np.moveaxis(self.relation.by_fold(rows), -1, 0)
+        error, size, square = np.moveaxis(by_fold, -1, 0)
         error = error + self.factors[0]
         size, square = size * self.factors[1], square * self.factors[2]
         square = np.maximum(square, size**2)
@@ -278,23 +284,16 @@ class RegressionModel:
             np.where(known, np.maximum(error, 1e-12), np.inf),
         )
 
-    def _wobble(self, profile: Profile) -> Values:
-        """Variances between the baseline's windows beyond chance, by moments."""
-        if len(profile.windows) < 5:
-            return np.zeros(3)
+    def _wobble(self, profile: Profile, expected: Expected | None) -> Values:
+        """Variances between the baseline's windows beyond chance, each row held out."""
         sampled = Sampled.of(profile)
         part = _labelled(sampled.table, self.relation.layout)
-        evidence = self._evidence(sampled, self.expected(sampled.table), part)
+        if expected is None or len(expected.shifted) != len(sampled.table):
+            expected = self.expected(sampled.table)
+        evidence = self._evidence(sampled, expected, part)
         shift, error = evidence.shift[:, 0], evidence.variance[:, 0]
         held = np.flatnonzero(np.isfinite(error).all(axis=1))
-        if len(held) < 5:
-            return np.zeros(3)
-        weight = 1.0 / error[held]
-        middle = (weight * shift[held]).sum(axis=0) / weight.sum(axis=0)
-        excess = (weight * (shift[held] - middle) ** 2).sum(axis=0) - (len(held) - 1)
-        scale = weight.sum(axis=0) - (weight**2).sum(axis=0) / weight.sum(axis=0)
-        out: Values = np.maximum(excess / scale, 0.0)
-        return out
+        return between(shift[held], error[held])
 
 
 def predicted(layout: Layout) -> tuple[str, NumericBins]:
