@@ -5,6 +5,7 @@
  * What a page may ask for, by attributes:
  *   <figure class="chart" data-chart>      a chart: its specification in a <script class="spec">
  *   <figure … data-spec="URL">             or fetched from there
+ *   <p data-said> in such a figure         gets what the specification says in words
  *   <table data-sortable id="t">           sorts by its headings, kept in the URL as t.sort
  *   <input data-filter="t">                filters the rows of #t, kept as t.q
  *   <select data-order="t">                sorts elements with data-… values inside #t, kept as t.by
@@ -180,6 +181,8 @@
     const canvas = figure.querySelector(".canvas");
     try {
       const [vega, spec] = await Promise.all([loadLibrary(), specOf(figure)]);
+      const said = figure.querySelector("[data-said]");
+      if (said && spec.usermeta?.said) said.textContent = spec.usermeta.said;
       paint(vega, figure, canvas, spec);
     } catch (error) {
       drawn.delete(figure);

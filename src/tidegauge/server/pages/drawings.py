@@ -8,13 +8,16 @@ import orjson
 from starlette.requests import Request
 
 from tidegauge.errors import NotFound
+from tidegauge.lake.wildcard import ANY
 from tidegauge.profile.layout import to_datetime
 from tidegauge.report.charts import Lane, Spec, share_ribbon
 from tidegauge.report.format import interval
 from tidegauge.schema import Column, ColumnType
+from tidegauge.server.explaining import asked_of, explain_stored
 from tidegauge.server.known import Model
-from tidegauge.server.pages.asked import Asked, read_query
+from tidegauge.server.pages.asked import Asked, read_query, read_time
 from tidegauge.server.pages.column import distribution_chart
+from tidegauge.server.pages.decomposed import decomposition_chart
 from tidegauge.server.pages.distributions import ColumnCounts, range_histogram, value_shares
 from tidegauge.server.pages.held import Sheet
 from tidegauge.server.pages.serving import Clock, Desk
@@ -56,6 +59,27 @@ def shares_drawing(desk: Desk, request: Request, clock: Clock) -> Sheet:
     return _drawn(desk, request, clock, draw)
 
 
+def decomposition_drawing(desk: Desk, request: Request, clock: Clock) -> Sheet:
+    """The parts of a change in performance: some seconds of work, kept until records change."""
+    found = desk.runtime.get(request.path_params["project"], request.path_params["model"])
+    query = request.query_params
+    times = read_time(query.get("start"), "start"), read_time(query.get("end"), "end")
+    version = query.get("version")
+    asked = asked_of(
+        desk.runtime,
+        found,
+        query.get("metric") or None,
+        times,
+        version=ANY if version is None else version or None,
+    )
+    clock.lap("stamp")
+    told = explain_stored(desk.runtime, found, asked)
+    clock.lap("read")
+    sheet = Sheet.of(orjson.dumps(decomposition_chart(told)), media_type=_JSON)
+    clock.lap("draw")
+    return sheet
+
+
 def _drawn(
     desk: Desk,
     request: Request,
@@ -95,4 +119,5 @@ _MODEL = "/projects/{project}/models/{model}"
 DRAWINGS = (
     (_MODEL + "/distributions/{column:path}", distribution_drawing),
     (_MODEL + "/shares/{column:path}", shares_drawing),
+    (_MODEL + "/decomposition", decomposition_drawing),
 )

@@ -16,6 +16,7 @@ from tidegauge.report.charts import Count, Lane, Spec, alarm_counts, timeline
 from tidegauge.report.format import ago, instant, plural, share
 from tidegauge.schema import Role
 from tidegauge.server.pages.book import Chapter
+from tidegauge.server.pages.decomposed import WhyPanel, why_panel
 from tidegauge.server.pages.estimated import guessed, guesses_of, label_words, unlabelled
 from tidegauge.server.pages.history import History
 from tidegauge.server.pages.lines import Line
@@ -26,6 +27,8 @@ from tidegauge.server.pages.verdict import Verdict, by_kind, verdict_of
 
 #: Incidents that stand on the page itself: the worst, and of those that go on.
 SHOWN, GOING_ON = 3, 2
+#: Windows whose change is explained where no range was asked for.
+EXPLAINED = 7
 _LEAD, _SECOND, _LANE, _COUNTS = 150, 100, 76, 48
 
 #: What a metric asks, in words.
@@ -97,6 +100,8 @@ class ModelView:
         Performance in the newest window with labels.
     labels : Result or None
         The newest window with labels.
+    why : WhyPanel or None
+        Where the parts of a change in performance are fetched.
     guesses : tuple of Result
         Estimates of the newest window, where that was not measured in whole.
     columns : tuple of ColumnGroup
@@ -113,6 +118,7 @@ class ModelView:
     calm: list[str]
     figures: tuple[Result, ...]
     labels: Result | None
+    why: WhyPanel | None
     guesses: tuple[Result, ...]
     columns: tuple[ColumnGroup, ...]
     segments: SegmentView | None
@@ -142,12 +148,25 @@ def model_view(history: History, by_segment: Chapter | None) -> ModelView:
         calm_of(history),
         figures,
         figures[0] if figures else None,
+        _why(history),
         guesses_of(history),
         tuple(column_groups(history)),
         segments,
         tuple((name, to_datetime(start)) for name, start in history.versions),
         ages_of(history),
     )
+
+
+def _why(history: History) -> WhyPanel | None:
+    """Explain the range that was asked for, else the newest windows of it."""
+    span = history.span
+    if not len(history.windows) or history.asked.segment is not None:
+        return None
+    newest = to_datetime(int(history.windows[-1])) + span.width
+    start = span.start if span.asked else max(span.start, newest - EXPLAINED * span.width)
+    metric = history.asked.metric
+    known = metric is not None and metric != "concept_drift" and _performs(metric)
+    return why_panel(history, start, newest, metric if known else None, history.asked.version)
 
 
 def ages_of(history: History) -> str:

@@ -32,6 +32,7 @@ from tidegauge.server.pages import (
     window,
 )
 from tidegauge.server.pages.asked import SEARCH, Asked, Links, read_time, time_text
+from tidegauge.server.pages.decomposed import why_of
 from tidegauge.server.pages.deeds import DEEDS
 from tidegauge.server.pages.distributions import window_histogram
 from tidegauge.server.pages.drawings import DRAWINGS
@@ -336,6 +337,7 @@ def incident_page(desk: Desk, request: Request, clock: Clock) -> Sheet:
         clock.lap("view")
         values = frame(standing, Asked(), span, "incident")
         values |= {"view": view, "history": history, "results": results, "searched": searched}
+        values["why"] = why_of(history, one)
         return render("incident.html", {**values, "distribution": distribution})
 
     stamp = f"{standing.stamp}-{notes[0].id if notes else 0}-{len(notes)}"
