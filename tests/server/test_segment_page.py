@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from watched_model import BASE, NAME, day, make
 
 from tidegauge.lake.points import append_points
 from tidegauge.metrics.result import RESULT_SCHEMA, Result
+from tidegauge.monitor.policy import Monitor, Policies, Threshold
 from tidegauge.report.charts import IntervalRow, intervals
 from tidegauge.server.pages.asked import Asked
 from tidegauge.server.pages.reading import Reading
@@ -211,3 +213,21 @@ def test_intervals_are_drawn_of_any_rows() -> None:
         spec = intervals(rows, title="f1", unit="share", whole=None)
         assert len(spec["data"]["values"]) == len(rows)
         assert json.dumps(spec, allow_nan=False)
+
+
+def test_a_monitor_of_fairness_leads_to_an_incident_that_leads_to_the_page(tmp_path: Path) -> None:
+    below = Threshold(below=0.5)
+    monitors = Policies(monitors=(Monitor("disparate_impact", ("region",), threshold=below),))
+    folder = make(tmp_path, monitors)
+    with (
+        running(Settings(data=folder, port=0)) as (served, _),
+        httpx.Client(base_url=served, timeout=30, headers={"Accept": "text/html"}) as client,
+    ):
+        incidents = client.get("/v1/projects/default/incidents").json()["incidents"]
+        found = [one for one in incidents if one["kind"] == "fairness"]
+        assert found[-1]["title"].startswith("disparate_impact of 'region' out of bounds")
+        page = client.get(f"{BASE}/incidents/{found[-1]['id']}")
+        assert page.status_code == 200
+        assert f"{PAGE}?start=" in unescape(page.text)
+        column = words(client.get(f"{BASE}/columns/region").text)
+        assert "disparate_impact was off" not in column

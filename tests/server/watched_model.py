@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tidegauge.monitor.policy import Policies
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.runtime import Runtime
@@ -97,11 +98,14 @@ def misfits() -> pa.Table:
     )
 
 
-def make(folder: Path) -> Path:
+def make(folder: Path, monitors: Policies | None = None) -> Path:
     """Make a data folder with the model in it, its windows closed; takes two seconds."""
     runtime = Runtime(Settings(data=folder, label_horizon=timedelta(days=20)))
     try:
         model = runtime.create("default", NAME, schema())
+        if monitors is not None:
+            runtime.put_policies("default", NAME, monitors)
+            model = runtime.get("default", NAME)
         runtime.lake.append("default", NAME, "records", records())
         runtime.lake.append("default", NAME, "quarantine", misfits())
         made = from_stored(runtime, model, START, day(BASELINE_DAYS))

@@ -114,12 +114,16 @@ def column_view(history: History, name: str) -> ColumnView:
     lines = {
         metric: history.line(metric, name)
         for metric, held, segment in history.chapter.keys
-        if held == name and segment == history.asked.segment_json
+        if held == name and segment == history.asked.segment_json and not is_fairness(metric)
     }
     lines = {metric: line for metric, line in lines.items() if len(line)}
     drift, drifts = history.drift.get(name), history.drifts.get(name, [])
     chosen = chosen_window(history, drift or next(iter(lines.values()), None))
-    incidents = [one for one in history.within if name in one.evidence.get("columns", ())]
+    incidents = [
+        one
+        for one in history.within
+        if name in one.evidence.get("columns", ()) and one.kind != Family.FAIRNESS
+    ]
     impacts = [one.evidence.get("impact", {}).get(name) for one in incidents]
     known = [float(moved) for moved in impacts if moved is not None]
     results = _results(lines, chosen)
@@ -138,6 +142,12 @@ def column_view(history: History, name: str) -> ColumnView:
         incidents,
         max(known, key=abs, default=None),
     )
+
+
+def is_fairness(metric: str) -> bool:
+    """Whether a metric compares the segments of a column, which have a page of their own."""
+    known = all_metrics()
+    return metric in known and known[metric].family is Family.FAIRNESS
 
 
 def _headline(results: Sequence[Result], drifts: Sequence[Line]) -> Result | None:

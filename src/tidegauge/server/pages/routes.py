@@ -396,7 +396,10 @@ def _evidence(desk: Desk, history: History, view: incident.IncidentView) -> dict
     end = start + history.span.width
     words = interval(start, end)
     spec = column.distribution_chart(held, histogram, words, alarm=view.leading[1] == name)
-    href = history.links.column(name, start=history.span.start, end=history.span.end)
+    metric, start, end = view.leading[0], history.span.start, history.span.end
+    href = history.links.column(name, start=start, end=end)
+    if column.is_fairness(metric):
+        href = history.links.segments(name, metric=metric, start=start, end=end)
     under = column.outside(histogram)
     return {"spec": spec, "under": under, "name": name, "words": words, "href": href}
 
