@@ -47,7 +47,7 @@ MOST_ROWS = 50_000
 #: Labelled rows of a side below which a change is told, and not split.
 FEWEST = 200
 #: Numbers that the maps of a model with many classes may have.
-_MOST_ENTRIES = 40_000_000
+_MOST_ENTRIES = 8_000_000
 _WIDTH = 1.959963984540054
 _DEFAULT = {Task.BINARY: "roc_auc", Task.MULTICLASS: "accuracy", Task.REGRESSION: "mae"}
 _NOT_SPLIT = frozenset({"label_coverage", "concept_drift"})

@@ -141,27 +141,48 @@ class Sums:
         By central differences; 0 where it cannot be told.
         """
         out = np.zeros(self.size)
-        step = _STEP * n
+        for name, (at, shape) in self._read(metric, sums).items():
+            length = int(np.prod(shape, dtype=np.int64))
+            if name != "class_counts":
+                out[at : at + length] = self._steps(metric, sums, range(at, at + length), n)
+                continue
+            # What is ranked is ranked class by class, and the mean is taken.
+            one = replace(self, places={name: (0, (1, *shape[1:]))}, size=length // shape[0])
+            each = sums[at : at + length].reshape(shape[0], -1)
+            known = np.isfinite([one.values(metric, own[None])[0] for own in each])
+            for k in np.flatnonzero(known):
+                first = at + int(k) * one.size
+                found = one._steps(metric, each[k], range(one.size), n)
+                out[first : first + one.size] = found / known.sum()
+        return np.where(np.isfinite(out), out, 0.0)
+
+    def _read(self, metric: Metric, sums: Values) -> dict[str, tuple[int, tuple[int, ...]]]:
+        """Return the arrays that a metric reads: those that it changes with."""
         rng = np.random.default_rng(0)
         whole = self.values(metric, sums[None])[0]
-        for at, shape in self.places.values():
+        found = {}
+        for name, (at, shape) in self.places.items():
             length = int(np.prod(shape, dtype=np.int64))
-            part = slice(at, at + length)
             probe = sums.copy()
-            probe[part] *= 1 + 0.01 * rng.random(length)
-            if self.values(metric, probe[None])[0] == whole:
-                continue
-            chunk = max(1, _AT_ONCE // self.size)
-            for first in range(at, at + length, chunk):
-                cells = np.arange(first, min(first + chunk, at + length))
-                moved = np.repeat(sums[None], 2 * len(cells), axis=0)
-                # A count is not taken below none: there the step is to one side only.
-                back = np.where(sums[cells] == 0, 0.0, np.minimum(step, np.abs(sums[cells])))
-                moved[np.arange(len(cells)), cells] += step
-                moved[len(cells) + np.arange(len(cells)), cells] -= back
-                high, low = np.split(self.values(metric, moved), 2)
-                out[cells] = (high - low) / (step + back) * n
-        return np.where(np.isfinite(out), out, 0.0)
+            probe[at : at + length] *= 1 + 0.01 * rng.random(length)
+            if self.values(metric, probe[None])[0] != whole:
+                found[name] = (at, shape)
+        return found
+
+    def _steps(self, metric: Metric, sums: Values, cells: range, n: float) -> Values:
+        """Return the derivative by some of the sums, times ``n``, by small steps."""
+        out = np.zeros(len(cells))
+        step, chunk = _STEP * n, max(1, _AT_ONCE // self.size)
+        for first in range(0, len(cells), chunk):
+            mine = np.array(cells[first : first + chunk])
+            moved = np.repeat(sums[None], 2 * len(mine), axis=0)
+            # A count is not taken below none: there the step is to one side only.
+            back = np.where(sums[mine] == 0, 0.0, np.minimum(step, np.abs(sums[mine])))
+            moved[np.arange(len(mine)), mine] += step
+            moved[len(mine) + np.arange(len(mine)), mine] -= back
+            high, low = np.split(self.values(metric, moved), 2)
+            out[first : first + len(mine)] = (high - low) / (step + back) * n
+        return out
 
     def rows(self, table: pa.Table, *, labelled: bool = True) -> Rows:
         """Return the rows that a metric can be told of.
