@@ -58,7 +58,9 @@ class Asked:
     @property
     def segment_text(self) -> str | None:
         """The segment as addresses have it."""
-        return None if self.segment is None else ":".join(self.segment)
+        if self.segment_json is None:
+            return None
+        return ",".join(f"{name}:{value}" for name, value in json.loads(self.segment_json).items())
 
     def query(self) -> str:
         """Return it as an address has it, ``?`` included; empty where nothing is asked.
@@ -165,7 +167,7 @@ def time_text(moment: datetime) -> str:
 
 
 def read_segment(text: str | None, schema: Schema | None) -> tuple[str, str] | None:
-    """Read ``column:value``; column names may hold colons, so the longest that fits counts.
+    """Read ``column:value``, of a combination ``column:value,column:value``.
 
     Raises
     ------
@@ -174,17 +176,15 @@ def read_segment(text: str | None, schema: Schema | None) -> tuple[str, str] | N
     """
     if not text:
         return None
-    names = () if schema is None else schema.segments
-    fitting = [name for name in names if text.startswith(f"{name}:")]
-    if not fitting:
-        there = ", ".join(names) or "none"
+    found = None if schema is None else schema.segment_in(text)
+    if found is None:
+        there = "none" if schema is None else ", ".join(schema.segments) or "none"
         raise BadInput(
             f"segment: {text[:60]!r} names no segment column of this model (there are: {there}); "
-            "write column:value",
+            "write column:value, or column:value,column:value of a combination",
             code="unknown_segment",
         )
-    column = max(fitting, key=len)
-    return column, text[len(column) + 1 :]
+    return segment_of(json.dumps(found))
 
 
 @dataclass(frozen=True)
