@@ -251,6 +251,16 @@ def test_what_is_no_performance_or_has_no_common_columns_is_refused() -> None:
         tg.explain_change(binary(1), binary(2).slice(0, 0), schema=BINARY)
 
 
+def test_segments_may_be_combinations_and_numbers_in_bins() -> None:
+    found = tg.explain_change(
+        binary(1), binary(2, 0.7, 0.3), schema=BINARY, segments=["place+near:0,1"]
+    )
+    combined = [one for one in found.segments if "near" in one.segment.to_json()]
+    assert len({one.segment.to_json()["place"] for one in combined}) >= 2
+    assert len(combined) >= 6
+    assert sum(one.current_share for one in combined) == pytest.approx(1.0)
+
+
 def test_the_command_prints_the_parts(tmp_path: Any) -> None:
     import pyarrow.parquet as pq
 

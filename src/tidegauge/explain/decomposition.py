@@ -392,9 +392,11 @@ def _by_segment(
     out = []
     centre = (worth.mean() + new.mean() + surprise.mean()) / 2
     sides = [_segment_codes(table, layout) for table in (then, now)]
-    for place, (name, _, values) in enumerate(layout.segment_groups):
+    for place, (_, first, values) in enumerate(layout.segment_groups):
         codes = [side[place] for side in sides]
-        for at, value in enumerate(values):
+        for at in range(len(values)):
+            segment = layout.segments[first + at]
+            assert segment is not None
             before, after = (own == at for own in codes)
             a, b = before.mean(), after.mean()
             if not (before.any() or after.any()):
@@ -427,7 +429,7 @@ def _by_segment(
                     -np.where(before, changed[1], 0.0),
                     np.where(after, changed[0], 0.0),
                 )
-            out.append(SegmentParts(name, value, float(a), float(b), mixed, inside, relation))
+            out.append(SegmentParts(segment, float(a), float(b), mixed, inside, relation))
     return tuple(out)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidegauge.errors import MissingExtra
 from tidegauge.metrics.result import plain
+from tidegauge.profile.layout import Segment
 from tidegauge.version import __version__
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class SegmentParts:
 
     Parameters
     ----------
-    column, value : str
+    segment : Segment
     reference_share, current_share : float
         Its share of either side's records.
     mix : Part
@@ -69,8 +70,7 @@ class SegmentParts:
         In it the same inputs come to another end; None without current labels.
     """
 
-    column: str
-    value: str
+    segment: Segment
     reference_share: float
     current_share: float
     mix: Part
@@ -86,7 +86,7 @@ class SegmentParts:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         return {
-            "segment": {self.column: self.value},
+            "segment": self.segment.to_json(),
             "reference_share": plain(self.reference_share),
             "current_share": plain(self.current_share),
             "total": plain(self.total),
@@ -311,7 +311,7 @@ class Decomposition:
         for one in self.segments:
             for own in (one.mix, one.within, one.relation):
                 if own is not None:
-                    yield row(own, own.name, one.column, one.value)
+                    yield row(own, own.name, one.segment.column, one.segment.value)
         if self.outcome is not None:
             yield from self.outcome._rows()
 

@@ -70,7 +70,7 @@ def _segments(segments: tuple[SegmentParts, ...]) -> object:
     shown = sorted(segments, key=lambda one: -abs(one.total))[:_MOST_SEGMENTS]
     rows = [
         (
-            f"{one.column}: {one.value}",
+            f"{one.segment.column}: {one.segment.value}",
             f"{share(one.reference_share)} → {share(one.current_share)}",
             str(one.mix),
             str(one.within),
