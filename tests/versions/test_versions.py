@@ -178,6 +178,12 @@ def test_labels_that_contradict_one_another_are_left_out(champion: pa.Table) -> 
     assert any("50 pairs with two different labels" in note for note in report.notes)
 
 
+def test_equal_ids_of_different_records_make_no_pairs(champion: pa.Table) -> None:
+    report = tg.compare_versions(champion, made(seed=2, world=9))
+    assert report.traffic.kind == "unpaired"
+    assert any("taken for different records" in note for note in report.notes)
+
+
 @pytest.mark.parametrize(
     "margin, code",
     [

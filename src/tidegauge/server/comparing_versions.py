@@ -137,8 +137,8 @@ def compare_stored(
     """
     asked = list(segments)
     for name in asked:
-        if name not in model.schema.segments:
-            there = ", ".join(model.schema.segments) or "none"
+        if name not in model.schema.plain_segments:
+            there = ", ".join(model.schema.plain_segments) or "none"
             raise BadInput(
                 f"{name!r} is no segment column of this model (there are: {there})",
                 code="unknown_segment",

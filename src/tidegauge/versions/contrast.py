@@ -160,7 +160,10 @@ def contrast(
         return replace(about, standing=Standing.UNKNOWN, reason=two.why_not), None
     relative = margin is not None and margin.relative
     if relative and not (two.champion > 0 and two.challenger > 0):
-        why = f"a share of the champion's value means nothing at {two.champion:g}"
+        why = (
+            f"a share of the champion's value means nothing at {two.champion:g}; give it a margin "
+            "in its unit, or take it out with off"
+        )
         if two.champion > 0:
             why = f"the challenger's value is {two.challenger:g}, which no ratio tells of"
         told = replace(about, champion=two.champion, challenger=two.challenger)

@@ -154,6 +154,19 @@ def classes_of(schema: Schema, tables: Sequence[pa.Table]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def values_of(schema: Schema, tables: Sequence[pa.Table]) -> dict[str, tuple[str, ...]]:
+    """Return the values of each segment column that all tables have."""
+    out: dict[str, tuple[str, ...]] = {}
+    for name in schema.plain_segments:
+        if all(name in table.column_names for table in tables):
+            found: set[str] = set()
+            for table in tables:
+                words = encode(_one(table, name)).dictionary.to_pylist()
+                found |= {word for word in words if word is not None}
+            out[name] = tuple(sorted(found))
+    return out
+
+
 def side_of(
     table: pa.Table,
     name: str,
@@ -161,7 +174,7 @@ def side_of(
     *,
     classes: Sequence[str] = (),
     resources: Sequence[str] = (),
-    names: Mapping[str, tuple[str, ...]] | None = None,
+    names: Mapping[str, tuple[str, ...]],
 ) -> Side:
     """Return one version's records as arrays.
 
@@ -173,19 +186,16 @@ def side_of(
     classes : sequence of str
         Of both versions.
     resources : sequence of str
-    names : mapping, optional
-        Values of the segment columns; the table's own by default.
+    names : mapping
+        Values of the segment columns, numbered alike for both versions.
     """
     table = table.combine_chunks()
     held = set(table.column_names)
     measured = [c.name for c in schema if c.role in (Role.LATENCY, Role.OUTCOME)]
     measured = [one for one in (*measured, *resources) if one in held]
     groups: dict[str, Ints] = {}
-    known: dict[str, tuple[str, ...]] = {}
-    for column in schema.plain_segments:
-        if column in held:
-            given = None if names is None else names.get(column)
-            groups[column], known[column] = _coded(_one(table, column), given)
+    for column, values in names.items():
+        groups[column] = _coded(_one(table, column), values)
     features = [c.name for c in features_of(schema, resources) if c.name in held]
     return Side(
         name=name,
@@ -197,7 +207,7 @@ def side_of(
         numbers={one: numbers(_one(table, one))[0] for one in measured},
         failures=_failures(table, schema),
         groups=groups,
-        names=known,
+        names=names,
         features=table.select(features),
     )
 
@@ -226,13 +236,13 @@ def _keys(table: pa.Table, schema: Schema, features: Sequence[str]) -> NDArray[n
     return whole
 
 
-def _coded(column: pa.Array, names: tuple[str, ...] | None) -> tuple[Ints, tuple[str, ...]]:
+def _coded(column: pa.Array, names: tuple[str, ...]) -> Ints:
     encoded = encode(column)
     words = encoded.dictionary.to_pylist()
-    known = tuple(sorted({word for word in words if word is not None})) if names is None else names
-    places = {word: at for at, word in enumerate(known)}
+    places = {word: at for at, word in enumerate(names)}
     table = np.array([*(places.get(word, -1) for word in words), -1], dtype=np.int64)
-    return table[rows_of(encoded, len(words))], known
+    codes: Ints = table[rows_of(encoded, len(words))]
+    return codes
 
 
 def _answers(table: pa.Table, schema: Schema, role: Role, classes: Sequence[str]) -> Floats | None:
@@ -244,7 +254,7 @@ def _answers(table: pa.Table, schema: Schema, role: Role, classes: Sequence[str]
         told = truth(held, schema.positive).astype(np.float64)
         return np.where(told < 0, np.nan, told)
     if schema.task is Task.MULTICLASS:
-        codes, _ = _coded(held, tuple(classes))
+        codes = _coded(held, tuple(classes))
         return np.where(codes < 0, np.nan, codes.astype(np.float64))
     values = numbers(held)[0]
     return np.where(np.isfinite(values), values, np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +14,15 @@ from tidegauge.comparison.fit import checked_segments, schema_of
 from tidegauge.engine import open_source
 from tidegauge.engine.source import Source
 from tidegauge.errors import BadInput, EmptyInput, SchemaMismatch
-from tidegauge.profile.values import NO_TIME, micros
-from tidegauge.report.format import count, plural, share
-from tidegauge.schema import Role, Schema, Task
+from tidegauge.report.format import count, share
+from tidegauge.schema import Role, Schema
 from tidegauge.versions.contrast import Contrast, Held, Standing, contrast
 from tidegauge.versions.decision import Decision, Verdict, judged, verdict
 from tidegauge.versions.design import (
     Design,
     Separate,
-    enough_pairs,
-    matched,
-    paired,
-    separate,
 )
-from tidegauge.versions.margins import Margin, known_name, parse_margin
+from tidegauge.versions.gates import Margins, gates_of, margins_of
 from tidegauge.versions.measures import FEWEST, Measure, measures_of
 from tidegauge.versions.mix import Mix, effective
 from tidegauge.versions.report import Traffic, Version, VersionReport, by_standing
@@ -35,23 +30,17 @@ from tidegauge.versions.rows import (
     Side,
     classes_of,
     columns_of,
-    features_of,
     resources_of,
     side_of,
     thinned,
+    values_of,
 )
 from tidegauge.versions.rule import Rule
+from tidegauge.versions.traffic import designed, outside
 from tidegauge.versions.words import says
 
 #: Records of each version that are read at most; of more, those whose ids hash smallest.
-MOST_PAIRED, MOST_ADJUSTED = 1_000_000, 50_000
-#: Guardrails: part of the verdict wherever both versions tell them.
-GUARDRAILS = ("error_share", "latency_p95")
-
-#: What is said of versions that cannot be compared.
-_BESIDE = "values stand side by side only: nothing is held against each other"
-
-Margins = Mapping[str, Any] | float | str | None
+MOST_RECORDS = 1_000_000
 
 
 def compare_versions(
@@ -221,18 +210,12 @@ def compare_tables(
         How many records each version has, where the tables hold only some of them.
     """
     rule = Rule() if rule is None else rule
+    metric = metric if metric is None or isinstance(metric, str) else tuple(metric)
     used = resources_of(schema) if resources is None else resources
-    tables = [thinned(table, schema, MOST_PAIRED) for table in (champion, challenger)]
+    tables = [thinned(table, schema, MOST_RECORDS) for table in (champion, challenger)]
     classes = classes_of(schema, tables)
     notes: list[str] = []
-    old = side_of(tables[0], names[0], schema, classes=classes, resources=used)
-    # Values of segments are numbered alike on both sides.
-    new = side_of(tables[1], names[1], schema, classes=classes, resources=used)
-    shared = {
-        name: tuple(sorted({*old.names[name], *new.names[name]}))
-        for name in schema.segments
-        if name in old.names and name in new.names
-    }
+    shared = values_of(schema, tables)
     old, new = (
         side_of(table, name, schema, classes=classes, resources=used, names=shared)
         for table, name in zip(tables, names, strict=True)
@@ -245,17 +228,24 @@ def compare_tables(
                 f"{side.name}: {count(rows)} records; {count(len(table))} are compared, those "
                 "whose ids hash smallest"
             )
-        notes += _outside(side)
-    design, traffic, more, why = _designed(old, new, schema, pairing, tables, used)
+        notes += outside(side)
+    design, traffic, more, why = designed(old, new, schema, pairing, tables, used)
     notes += more
-    by_segment = [name for name in schema.segments if name in shared]
-    listed = measures_of(schema, sides, segments=by_segment, resources=used, costs=costs)
-    margins = _margins(margin, metric, listed, schema, sides)
-    gates = _gates(metric, margin, margins, listed, schema, sides, set(segments))
+    alike = list(segments)
+    for name in alike:
+        if name not in shared:
+            raise BadInput(
+                f"{names[1]} has no column {name!r} with values to hold against one another; "
+                "leave it out of the segments",
+                code="unknown_segment",
+            )
+    listed = measures_of(schema, sides, segments=list(shared), resources=used, costs=costs)
+    margins = margins_of(margin, metric, listed, schema.task)
+    gates = gates_of(metric, margins, listed, schema.task, sides, set(alike))
     found: list[tuple[Contrast, Held | None]]
     beside = Separate(old, new, None)
     if design is None:
-        found = [(_beside(one, beside, traffic, gate=one.key in gates), None) for one in listed]
+        found = [(_beside(one, beside, gate=one.key in gates), None) for one in listed]
     else:
         found = [
             contrast(
@@ -333,218 +323,7 @@ def _noun(traffic: Traffic, contrasts: Sequence[Contrast]) -> Any:
     return noun
 
 
-def _outside(side: Side) -> list[str]:
-    if side.scores is None:
-        return []
-    with np.errstate(invalid="ignore"):
-        wrong = np.isfinite(side.scores) & ((side.scores < 0) | (side.scores > 1))
-    rows = wrong if wrong.ndim == 1 else wrong.any(axis=1)
-    n = int(rows.sum())
-    if not n:
-        return []
-    return [f"{side.name}: {plural(n, 'score')} outside 0–1 left out of what reads probabilities"]
-
-
-def _designed(
-    old: Side,
-    new: Side,
-    schema: Schema,
-    pairing: str,
-    tables: Sequence[pa.Table],
-    resources: Sequence[str],
-) -> tuple[Design | None, Traffic, list[str], str]:
-    """Return which records are held against which, what to say of it, and why not, if so."""
-    found = matched(old, new)
-    by = "prediction_id" if schema.role(Role.PREDICTION_ID) is not None else "equal inputs"
-    if pairing == "paired" and not found.common:
-        why = f"{old.name} and {new.name} have no record in common (by {by})"
-        return None, Traffic("none", 0, False, None, None, None, None, _BESIDE), [], why
-    if pairing == "paired" or (pairing == "auto" and enough_pairs(found, old, new)):
-        design, differ = paired(found, old, new)
-        smaller = min(old.rows, new.rows)
-        sentence = (
-            f"{plural(found.common, 'record')} scored by both ({share(found.common / smaller)} of "
-            f"the smaller version's, by {by}) are compared pair by pair"
-        )
-        notes = (
-            [f"{plural(differ, 'pair')} with two different labels left out of performance"]
-            if differ
-            else []
-        )
-        kind = Traffic("paired", found.common, False, None, None, None, None, sentence)
-        return design, kind, notes, ""
-    if min(old.rows, new.rows) == 0:
-        raise EmptyInput("one of the versions has no record; nothing to compare")
-    thin = [side.take(_thin(side)) for side in (old, new)]
-    inputs = tuple(
-        column
-        for column in features_of(schema, resources)
-        if all(column.name in table.column_names for table in tables)
-    )
-    apart, mix, why = separate(thin[0], thin[1], inputs)
-    notes = _labels_apart(*thin) + _times_apart(tables, schema, old, new)
-    for side, less in zip((old, new), thin, strict=True):
-        if less.rows < side.rows:
-            notes.append(
-                f"{side.name}: {count(less.rows)} of {count(side.rows)} records, those whose ids "
-                "hash smallest, are weighted"
-            )
-    if mix is None:
-        sentence = (
-            "records of their own, taken as they are: there is no input by which the traffic "
-            "could be told apart"
-        )
-        return apart, Traffic("unpaired", found.common, False, *(None,) * 4, sentence), notes, ""
-    about = found.common, True, mix.overlap, mix.apart, mix.before, mix.after
-    if apart is None:
-        return None, Traffic("none", *about, _BESIDE), notes, why
-    worth = [count(effective(weights)) for weights in (mix.champion, mix.challenger)]
-    sentence = (
-        f"records of their own, weighted to the mix that both serve: {share(mix.overlap)} of the "
-        f"traffic is common; it differs most in {mix.apart!r}, by {mix.before:.2g} σ, and in no "
-        f"input by more than {max(mix.after, 0.01):.1g} σ once weighted; worth {worth[0]} and "
-        f"{worth[1]} records of equal weight"
-    )
-    return apart, Traffic("unpaired", *about, sentence), notes, ""
-
-
-def _thin(side: Side) -> np.ndarray[Any, np.dtype[np.int64]]:
-    if side.rows <= MOST_ADJUSTED:
-        return np.arange(side.rows)
-    if side.keys is None:
-        return np.arange(MOST_ADJUSTED)
-    return np.sort(np.argpartition(side.keys, MOST_ADJUSTED)[:MOST_ADJUSTED])
-
-
-def _labels_apart(old: Side, new: Side) -> list[str]:
-    a, b = old.labelled / old.rows, new.labelled / new.rows
-    if abs(a - b) < 0.05 or not (a and b):
-        return []
-    return [
-        f"labels are known of {share(a)} of {old.name}'s records and {share(b)} of {new.name}'s; "
-        "if that goes by more than the inputs, performance is not comparable"
-    ]
-
-
-def _times_apart(tables: Sequence[pa.Table], schema: Schema, old: Side, new: Side) -> list[str]:
-    time = schema.role(Role.TIMESTAMP)
-    if time is None or any(time.name not in table.column_names for table in tables):
-        return []
-    ends = []
-    for table in tables:
-        held = table[time.name].combine_chunks()
-        if isinstance(held, pa.ChunkedArray):
-            held = pa.concat_arrays(held.chunks)
-        times = micros(held, schema.timezone)
-        times = times[times != NO_TIME]
-        if not len(times):
-            return []
-        ends.append((int(times.min()), int(times.max())))
-    (first, last), (begin, end) = ends
-    if begin > last or first > end:
-        return [
-            f"{old.name} and {new.name} served at different times: what changed with time alone "
-            "is taken for a difference of the versions"
-        ]
-    return []
-
-
-def _primary(
-    metric: str | Iterable[str] | None,
-    listed: Sequence[Measure],
-    schema: Schema,
-    sides: Sequence[Side],
-) -> list[str]:
-    """Return the metrics that decide."""
-    names = [one.name for one in listed]
-    if metric is not None:
-        told = [metric] if isinstance(metric, str) else list(metric)
-        columns = [one.column for one in listed if one.column]
-        for name in told:
-            known_name(name, [*names, *columns], "metric")
-        neutral = {one.name for one in listed if one.direction == "neither"}
-        for name in told:
-            if name in neutral:
-                raise BadInput(
-                    f"metric {name!r} knows no better and worse, so it can decide nothing; it is "
-                    "shown anyway",
-                    code="bad_metric",
-                )
-        return told
-    usual = {
-        Task.BINARY: ["roc_auc", "accuracy"],
-        Task.MULTICLASS: ["accuracy"],
-        Task.REGRESSION: ["mae"],
-    }
-    wanted = usual.get(schema.task, []) if schema.task is not None else []
-    return [name for name in wanted if name in names][:1]
-
-
-def _margins(
-    margin: Margins,
-    metric: str | Iterable[str] | None,
-    listed: Sequence[Measure],
-    schema: Schema,
-    sides: Sequence[Side],
-) -> dict[str, Margin | None]:
-    """Return the margins that were set, by measure; None for those taken out of the verdict."""
-    if margin is None:
-        return {}
-    if not isinstance(margin, Mapping):
-        margin = dict.fromkeys(_primary(metric, listed, schema, sides)[:1], margin)
-        if not margin:
-            raise BadInput("there is no metric for this margin to be of", code="bad_margin")
-    out: dict[str, Margin | None] = {}
-    for name, told in margin.items():
-        fitting = [one for one in listed if name in (one.name, one.column, one.key)]
-        if not fitting:
-            every = [one.name for one in listed] + [one.column for one in listed if one.column]
-            known_name(str(name), every, "margin")
-        for one in fitting:
-            size = parse_margin(name, told)
-            if one.direction == "neither":
-                raise BadInput(
-                    f"margin of {name}: it knows no better and worse, so it has no margin",
-                    code="bad_margin",
-                )
-            if size is not None and size.relative and one.unit == "share":
-                raise BadInput(
-                    f"margin of {name}: {told} could mean two things, for {name} is a share "
-                    f"itself; write {size.size:g} for {size.size * 100:g} points of it",
-                    code="bad_margin",
-                )
-            out[one.key] = size
-    return out
-
-
-def _gates(
-    metric: str | Iterable[str] | None,
-    margin: Margins,
-    margins: Mapping[str, Margin | None],
-    listed: Sequence[Measure],
-    schema: Schema,
-    sides: Sequence[Side],
-    asked: set[str],
-) -> set[str]:
-    """Return what the verdict rests on: what decides, guardrails, and what was given a margin."""
-    primary = _primary(metric, listed, schema, sides)
-    gates: set[str] = set()
-    fair: set[str] = set()
-    for one in listed:
-        told = one.name in primary or (one.column in primary and one.column is not None)
-        if one.name in GUARDRAILS:
-            told = told or all(bool(one.needs(side).any()) for side in sides)
-        if one.family == "fairness" and one.column in asked and one.column not in fair:
-            fair.add(str(one.column))
-            told = True
-        if one.key in margins:
-            told = margins[one.key] is not None
-        if told and one.direction != "neither":
-            gates.add(one.key)
-    return gates
-
-
-def _beside(measure: Measure, both: Separate, traffic: Traffic, *, gate: bool) -> Contrast:
+def _beside(measure: Measure, both: Separate, *, gate: bool) -> Contrast:
     """Return a measure of both versions side by side, where nothing can be held against another."""
     two = both.two(measure)
     return Contrast(
