@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +215,8 @@ def _json(value: Any) -> Any:
 
 def _said(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        told = (one if isinstance(one, str) else json.dumps(one) for one in value)
+        return ", ".join(told) or "none"
     return "none" if value is None else str(value)
 
 
