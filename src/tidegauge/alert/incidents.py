@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tidegauge.alert.evidence import Context, gather
-from tidegauge.alert.grouping import OpenIncident, group, is_over, metric_of
+from tidegauge.alert.grouping import REASON, OpenIncident, group, is_over, metric_of
 from tidegauge.alert.lookup import (
     Rows,
     alarms_of,
@@ -255,7 +255,8 @@ class IncidentKeeper:
         return known_windows(table) & starts
 
     def _by_segment(self, watched: Watched, alarms: Sequence[Alarm]) -> list[dict[str, Any]]:
-        metric = "bias" if any(a.metric == "bias" for a in alarms) else alarms[0].metric
+        named = [a.metric for a in alarms if a.metric != REASON]
+        metric = "bias" if "bias" in named else next(iter(named), REASON)
         windows = {a.window_start for a in alarms if a.metric == metric}
         table = watched.points(metric, min(windows), max(windows) + watched.width)
         if not table.num_rows:
