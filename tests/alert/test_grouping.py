@@ -232,3 +232,23 @@ def test_slow_drift_is_no_part_of_a_sudden_one_that_began_beside_it() -> None:
     ]
     found = group(alarms, [], DAY)
     assert sorted(sorted(incident.columns) for incident, _ in found) == [["age"], ["fare", "mile"]]
+
+
+def test_concept_drift_belongs_to_the_performance_that_suffers_from_it() -> None:
+    first = replace(alarm(Kind.PERFORMANCE, 0), metric="concept_drift")
+    later = [replace(first, window_start=START + DAY), alarm(Kind.PERFORMANCE, 1)]
+    ((incident, alarms),) = group([first, *later], [], DAY)
+    assert incident.metric == "bias"
+    assert len(alarms) == 3
+    said = title(Kind.PERFORMANCE, alarms, SCHEMA, DAY)
+    assert said.startswith("'late' came true more often than predicted")
+    evidence = gather(Kind.PERFORMANCE, alarms, Context(outcome="late"))
+    assert "Changed inputs do not explain it" in evidence.summary
+
+
+def test_concept_drift_alone_says_what_it_is() -> None:
+    one = replace(alarm(Kind.PERFORMANCE, 0), metric="concept_drift")
+    ((incident, alarms),) = group([one], [], DAY)
+    assert incident.metric == "concept_drift"
+    said = title(Kind.PERFORMANCE, alarms, SCHEMA, DAY)
+    assert said.startswith("'late' no longer follows from the same inputs as it did")

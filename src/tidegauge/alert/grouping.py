@@ -139,6 +139,8 @@ def group(
         if found is None:
             found = _opened(alarm, about)
             held.append(found)
+        if found.metric == REASON:
+            found.metric = metric_of(alarm)
         found.first_window = min(found.first_window, alarm.window_start)
         found.last_window = max(found.last_window, alarm.window_start)
         if alarm.column is not None:
@@ -185,6 +187,15 @@ def _slow(alarm: Alarm) -> bool:
 def metric_of(alarm: Alarm) -> str | None:
     """Return the metric that an incident with this alarm is about, or None if it may be any."""
     return alarm.metric if kind_of(alarm.metric) in _BY_METRIC else None
+
+
+def leading_metric(alarms: Sequence[Alarm]) -> str | None:
+    """Return the metric that an incident with these alarms is about, or None if it may be any.
+
+    What says why is not what it is about, unless it stands alone.
+    """
+    named = [alarm for alarm in alarms if alarm.metric != REASON]
+    return metric_of((named or alarms)[0])
 
 
 def _opened(alarm: Alarm, subject: str) -> OpenIncident:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tidegauge.alert.evidence import Context, gather
-from tidegauge.alert.grouping import REASON, OpenIncident, group, is_over, metric_of
+from tidegauge.alert.grouping import OpenIncident, group, is_over, leading_metric
 from tidegauge.alert.lookup import (
     Rows,
     alarms_of,
@@ -185,7 +185,7 @@ class IncidentKeeper:
             evidence={
                 **evidence.details,
                 "harm": evidence.harm,
-                "metric": metric_of(alarms[0]),
+                "metric": leading_metric(alarms),
                 "subject": watched.subject(alarms[0].column),
                 "slow": slow_windows(min(alarms, key=lambda a: a.window_start).reason) > 0,
                 **({"read": _starts(alarms)} if kind is Kind.QUALITY else {}),
@@ -255,8 +255,8 @@ class IncidentKeeper:
         return known_windows(table) & starts
 
     def _by_segment(self, watched: Watched, alarms: Sequence[Alarm]) -> list[dict[str, Any]]:
-        named = [a.metric for a in alarms if a.metric != REASON]
-        metric = "bias" if "bias" in named else next(iter(named), REASON)
+        metric = "bias" if any(a.metric == "bias" for a in alarms) else leading_metric(alarms)
+        metric = metric or alarms[0].metric
         windows = {a.window_start for a in alarms if a.metric == metric}
         table = watched.points(metric, min(windows), max(windows) + watched.width)
         if not table.num_rows:
