@@ -253,6 +253,7 @@ def test_scores_outside_0_to_1_say_nothing_of_calibration():
     assert told(held["calibration_difference"]) == (
         "no group has labelled records with a score within 0–1"
     )
+    assert told(held["disparate_impact"]) == "no group has predictions with a score within 0–1"
 
 
 def test_a_rate_that_is_nowhere_above_0_has_a_difference_and_no_ratio():

@@ -106,23 +106,24 @@ def _means(total: Values, squares: Values, records: Values, named: Flags) -> Gro
 # What the model said
 
 
-def _said(view: View) -> tuple[NDArray[Any], bool]:
-    """Records by predicted class: (window, segment, class), and whether those without label count.
+def _said(view: View) -> tuple[NDArray[Any], str]:
+    """Records by predicted class: (window, segment, class), and what these records are called.
 
     Out of the prediction's own column; where only scores tell it, of all records with one; of
     labelled records where the profile tells no more, as those of earlier releases.
     """
     named = _named_predictions(view)
     if named is not None:
-        return named, True
+        return named, "predictions"
+    scored = "predictions with a score within 0–1"
     answers, held = (view.profile.arrays.get(name, {}) for name in (ESTIMATE, PERFORMANCE))
     if "said_scores" in answers:
-        return answers["said_scores"].sum(axis=-1), True
+        return answers["said_scores"].sum(axis=-1), scored
     if "said_class_scores" in answers:
-        return answers["said_class_scores"][:, :, :, 0].sum(axis=-1), True
+        return answers["said_class_scores"][:, :, :, 0].sum(axis=-1), scored
     if "confusion" in held:
-        return held["confusion"].sum(axis=-2), False
-    return np.zeros((*view.rows.shape, 2), dtype=np.int64), True
+        return held["confusion"].sum(axis=-2), "labelled predictions"
+    return np.zeros((*view.rows.shape, 2), dtype=np.int64), "predictions"
 
 
 def _named_predictions(view: View) -> NDArray[Any] | None:
@@ -164,12 +165,11 @@ def _class_names(view: View) -> tuple[str, ...]:
 
 def _selection(view: View) -> Compared:
     part, _ = view.compared
-    said, unlabelled = _said(view)
+    said, word = _said(view)
     table = said[:, part].astype(np.float64)
     n = table.sum(axis=-1)
     hits, names = _classes(view, table), _class_names(view)
     records = np.broadcast_to(n[..., None], hits.shape)
-    word = "predictions" if unlabelled else "labelled predictions"
     return Compared(_shares(hits, records, _named(view)), n, (word,) * len(names), names)
 
 
