@@ -158,7 +158,11 @@ def test_performance_is_measured_where_labels_are() -> None:
 def test_labels_may_be_missing_from_the_current_side() -> None:
     report = tg.compare(frame(1), frame(2).drop(columns="label"))
     assert any("'label'" in note for note in report.data.notes)
-    assert "bias" not in set(report.to_frame().query("state == 'ok'")["metric"])
+    frame_of = report.to_frame()
+    assert "bias" not in set(frame_of.query("state == 'ok' and basis != 'estimated'")["metric"])
+    guess = frame_of.query("metric == 'roc_auc' and basis == 'estimated'").iloc[0]
+    assert guess.ci_lower < guess.value < guess.ci_upper and guess.lower != guess.lower
+    assert "By estimate roc_auc is" in report.verdict
 
 
 def test_naive_times_are_read_as_utc_and_the_report_says_so() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from tidegauge.comparison.fit import Segments
+from tidegauge.comparison.foreseen import SAMPLED, basis_of, wanting
 from tidegauge.comparison.run import parse_window
 from tidegauge.comparison.sides import Progress, open_sides
 from tidegauge.comparison.summary import source_info
@@ -22,13 +22,9 @@ from tidegauge.metrics.registry import Family, selected
 from tidegauge.metrics.result import Basis
 from tidegauge.monitor.estimates import outlook, unjudged
 from tidegauge.monitor.tables import results_table
-from tidegauge.profile import Baseline, Profile
-from tidegauge.profile.profile import PERFORMANCE
+from tidegauge.profile import Baseline
 from tidegauge.report.estimated import EstimatedPerformance
 from tidegauge.schema import Schema
-
-#: Rows of each window that are looked at one by one, where a relation is learnt for this alone.
-_SAMPLED = 20_000
 
 
 def estimate_performance(
@@ -90,7 +86,7 @@ def estimate_performance(
     """
     width = None if window is None else parse_window(window)
     sides = open_sides(reference, current, schema, segments)
-    then, now, notes = sides.fitted(width).profiled(width, progress, sample=_SAMPLED)
+    then, now, notes = sides.fitted(width).profiled(width, progress, sample=SAMPLED)
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
     estimator = Estimator.learn(baseline)
@@ -125,22 +121,3 @@ def estimate_performance(
         tuple(notes),
         window,
     )
-
-
-def basis_of(profile: Profile) -> NDArray[np.object_]:
-    """Return whether all labels of each window and segment are there: (window, segment) of str."""
-    done = labels_of(profile) >= profile.rows
-    return np.where(done, Basis.FINAL.value, Basis.PARTIAL.value).astype(object)
-
-
-def wanting(profile: Profile) -> NDArray[np.bool_]:
-    """Return where some labels are there, but not all: (window, segment)."""
-    labels = labels_of(profile)
-    return (labels > 0) & (labels < profile.rows)
-
-
-def labels_of(profile: Profile) -> NDArray[np.int64]:
-    """Return how many labels are known: (window, segment)."""
-    if PERFORMANCE not in profile:
-        return np.zeros(profile.rows.shape, dtype=np.int64)
-    return profile[PERFORMANCE]["labels"].astype(np.int64)

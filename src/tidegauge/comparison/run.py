@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidegauge.comparison.fit import Segments, policies_of
+from tidegauge.comparison.foreseen import basis_of, foreseen, sample_of
 from tidegauge.comparison.judging import judged_sides
 from tidegauge.comparison.report import Report
 from tidegauge.comparison.sides import Progress, open_sides
@@ -23,6 +26,7 @@ from tidegauge.monitor import results_table
 from tidegauge.monitor.policy import Policies
 from tidegauge.monitor.thresholds import hold, past_of
 from tidegauge.profile import Baseline
+from tidegauge.profile.sample import SAMPLE_SIZE
 from tidegauge.schema import Schema
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -118,19 +122,29 @@ def compare(
     sides = open_sides(reference, current, schema, segments)
     policies = policies_of(monitors, schema, sides.schema)
     wanted = selected((*metrics, *sorted(policies.asked())))
-    then, now, notes = sides.fitted(width).profiled(width, progress)
+    sides = sides.fitted(width)
+    sample = SAMPLE_SIZE if metrics or policies.asked() else sample_of(sides)
+    then, now, notes = sides.profiled(width, progress, sample=sample)
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
     series, verdicts = judged_sides(then, now, wanted, policies, width)
     notes += unanswered(metrics, series)
     judged = hold(verdicts.judged, policies, now, baseline.total, past_of(then, baseline.total))
-    basis = np.full(now.rows.shape, Basis.FINAL.value, dtype=object)
+    outlook = foreseen(judged, baseline, now)
+    judged, basis = outlook.judged, basis_of(now)
+    if outlook.why_not is not None:
+        notes.append(f"performance could not be estimated: {outlook.why_not}")
     of_the_whole = (Family.STALENESS, Family.FAIRNESS)
     by_segment = np.array([one.metric.family not in of_the_whole for one in series])
+    guessed = np.full(now.rows.shape, Basis.ESTIMATED.value, dtype=object)
+    guesses = results_table(outlook.guesses, now, computed_at=moment, basis=guessed)
     table = results_table(judged, now, computed_at=moment, basis=basis, keep=by_segment)
+    table = pa.concat_tables([table, guesses.filter(pc.is_valid(guesses["value"]))])
     infos = (source_info(sides.first, then), source_info(sides.second, now))
     notes += without_windows(infos[0]) if width is None else []
-    data = report_data(judged, baseline, now, table, infos, moment, notes, window)
+    data = report_data(
+        judged, baseline, now, table, infos, moment, notes, window, basis, outlook.guesses
+    )
     return Report(replace(data, asked=metrics))
 
 

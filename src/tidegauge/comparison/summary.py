@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tidegauge.engine.source import Source
 from tidegauge.explain import ScoreImpact
@@ -17,11 +18,14 @@ from tidegauge.metrics import Family, Result, all_metrics
 from tidegauge.metrics.result import Basis, State
 from tidegauge.monitor import Judged
 from tidegauge.monitor.statistics import MIN_RECORDS
+from tidegauge.monitor.tables import interval_of
 from tidegauge.profile import Baseline, Profile
 from tidegauge.profile.histogram import display_bins
 from tidegauge.profile.layout import to_datetime
 from tidegauge.profile.profile import ROWS
 from tidegauge.report.data import ColumnReport, Histogram, ReportData, SourceInfo
+from tidegauge.report.estimated import LEADING, certain, with_interval
+from tidegauge.report.format import quantity
 from tidegauge.schema import Column, Role
 from tidegauge.version import __version__
 
@@ -79,15 +83,27 @@ def report_data(
     moment: datetime,
     notes: list[str],
     window: str | None,
+    basis: NDArray[np.object_],
+    guesses: Sequence[Judged] = (),
 ) -> ReportData:
     """Gather everything that a report shows."""
     columns = _columns(judged, baseline, now)
-    performance = tuple(
-        _result(one, _worst(one), now) for one in judged if one.series.column is None
+    measured = tuple(
+        _result(one, _worst(one), now, basis) for one in judged if one.series.column is None
+    )
+    guessed = np.full(basis.shape, Basis.ESTIMATED.value, dtype=object)
+    estimated = [_result(one, _worst(one), now, guessed) for one in guesses]
+    estimated = [one for one in estimated if one.value is not None and not certain(one)]
+    estimated.sort(key=lambda one: one.metric not in LEADING)
+    named = {one.metric for one in estimated}
+    performance = (
+        *estimated,
+        *(one for one in measured if one.value is not None or one.metric not in named),
     )
     alarms = sum(one.alarms for one in judged)
+    said = (verdict(columns, measured, alarms, table), _foreseen(estimated, measured))
     return ReportData(
-        verdict=verdict(columns, performance, alarms, table),
+        verdict=" ".join(said).strip(),
         alarms=alarms,
         reference=sides[0],
         current=sides[1],
@@ -101,6 +117,19 @@ def report_data(
         segments={name: values for name, _, values in now.layout.segment_groups},
         task=now.layout.schema.task.value if now.layout.schema.task else None,
     )
+
+
+def _foreseen(estimated: Sequence[Result], measured: Sequence[Result]) -> str:
+    """Say how performance is estimated, where no label of the current side tells it."""
+    known = {one.metric for one in measured if one.value is not None}
+    found = [one for one in estimated if one.metric not in known]
+    names = [one.metric for one in found]
+    leading = next((name for name in LEADING if name in names), None)
+    if leading is None:
+        return ""
+    one = found[names.index(leading)]
+    usual = quantity(one.expected, one.unit)
+    return f"By estimate {leading} is {with_interval(one)}, where the reference had {usual}."
 
 
 def _columns(judged: Sequence[Judged], baseline: Baseline, now: Profile) -> list[ColumnReport]:
@@ -188,8 +217,11 @@ def _worst(one: Judged) -> int:
     return int(np.lexsort((size, alarm))[-1])
 
 
-def _result(one: Judged, window: int, now: Profile) -> Result:
-    series = one.series
+def _result(
+    one: Judged, window: int, now: Profile, basis: NDArray[np.object_] | None = None
+) -> Result:
+    series, performs = one.series, one.series.metric.family == "performance"
+    interval = interval_of(series)
 
     def number(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
         value = float(values[window, 0])
@@ -215,10 +247,12 @@ def _result(one: Judged, window: int, now: Profile) -> Result:
         n_reference=int(series.n_reference[0, 0]),
         n_current=int(series.n_current[window, 0]),
         state=State(one.state[window, 0]),
-        basis=Basis.FINAL if series.metric.family == "performance" else None,
+        basis=Basis(basis[window, 0]) if performs and basis is not None else None,
         spread=number(one.spread),
         level=number(one.level),
         reason=one.reason[window, 0],
+        ci_lower=number(interval[0]),
+        ci_upper=number(interval[1]),
     )
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: An estimate, and what was measured of the same.
 _Pair = tuple[Result, Result | None]
 #: What says most of a model before the labels, the first that it has.
-_LEADING = ("roc_auc", "accuracy", "mae")
+LEADING = ("roc_auc", "accuracy", "mae")
 _MOST_WINDOWS, _MOST_SEGMENTS = 60, 30
 
 
@@ -59,7 +59,7 @@ class EstimatedPerformance:
     def leading(self) -> str:
         """The metric that says most."""
         names = self.metrics
-        return next((name for name in _LEADING if name in names), names[0] if names else "")
+        return next((name for name in LEADING if name in names), names[0] if names else "")
 
     @property
     def metrics(self) -> list[str]:
@@ -119,7 +119,9 @@ class EstimatedPerformance:
         return as_results(rows)
 
     def _measured(self) -> list[Result]:
-        return self._of(Basis.PARTIAL, Basis.FINAL)
+        """What was measured of what was estimated."""
+        names = set(self.metrics)
+        return [one for one in self._of(Basis.PARTIAL, Basis.FINAL) if one.metric in names]
 
     def to_frame(self) -> pandas.DataFrame:
         """Return every result as a tidy pandas frame, one row a result.

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from tidegauge.metrics.result import Result, State
+from tidegauge.metrics.result import Basis, Result, State
 from tidegauge.report.arithmetic import arithmetic, expected, foreseen, shift, why
 from tidegauge.report.data import ColumnReport, ReportData, SourceInfo
 from tidegauge.report.format import (
@@ -213,7 +213,9 @@ def _performance(results: Sequence[Result], width: int) -> Table:
             _band(result),
         ]
         row += [count(result.n_current)] if wide else []
-        rows.append([*row, result.basis or ""])
+        apart = _ends(result) if result.basis in (Basis.ESTIMATED, Basis.PARTIAL) else ""
+        labels = result.basis or "" if known(result.value) else ""
+        rows.append([*row, f"{labels} {apart}".strip()])
     headings = ["    model", ">value", ">expected", "band", *([">n"] if wide else []), "labels"]
     return table(headings, rows)
 

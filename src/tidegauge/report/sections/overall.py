@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tidegauge.metrics.registry import Family, all_metrics
-from tidegauge.metrics.result import Result, State
+from tidegauge.metrics.result import Basis, Result, State
 from tidegauge.report.data import ReportData
 
 
@@ -22,7 +22,8 @@ def overall_state(data: ReportData) -> str:
     if data.alarms > 0:
         return "alarm"
     judged = [one.headline.state for one in data.columns if one.headline]
-    judged += [one.state for one in data.performance if not was_asked_for(one)]
+    measured = [one for one in data.performance if one.basis is not Basis.ESTIMATED]
+    judged += [one.state for one in measured if not was_asked_for(one)]
     return "ok" if State.OK in judged else "too_few"
 
 
