@@ -20,7 +20,7 @@ from scipy import special, stats
 
 from benchmarks.estimation_figures import Figure, table_of
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
-from tidegauge.versions.contrast import Standing, contrast
+from tidegauge.versions.contrast import Contrast, Held, Standing, contrast
 from tidegauge.versions.decision import judged, needed
 from tidegauge.versions.design import Design, Paired, Separate
 from tidegauge.versions.margins import Margin
@@ -293,6 +293,10 @@ def at_the_margin() -> list[Case]:
         Case("MAE, paired", "mae", Margin(0.05, True), paired_errors(1.05), 1_000),
         Case("ROC AUC, other traffic", "roc_auc", Margin(lost), shifted_scores(0.1), 2_000),
         Case("accuracy, other traffic", "accuracy", Margin(0.02), shifted_accuracy(0.02), 2_000),
+        Case(
+            *("equal opportunity, a fair champion", "equal_opportunity_difference", Margin(0.05)),
+            *(fair_and_less(0.05, 0.6), 4_000),
+        ),
         Case("latency p95, unpaired", "latency_p95", Margin(0.2, True), latencies(1.2), 1_000),
         Case(
             "failed answers, unpaired", "error_share", Margin(0.005), failures(0.003, 0.008), 2_000
@@ -364,6 +368,42 @@ def numbers_asked() -> list[Figure]:
     return out
 
 
+def two_gates(runs: int = 1_500) -> list[Figure]:
+    """Measure how often two gates pass together at the number asked for both."""
+    make = paired_scores(0.8, 0.8, 0.7)
+    wanted = (("roc_auc", Margin(0.02)), ("f1", Margin(0.03)))
+
+    def found(rng: Rng, n: int) -> list[tuple[Contrast, Held | None]]:
+        design = make(rng, n)
+        return [
+            contrast(_MEASURES[name], design, margin, _RULE, gate=True, adjusted=False)
+            for name, margin in wanted
+        ]
+
+    rng = np.random.default_rng(SEED + 600)
+    told = []
+    for _ in range(100):
+        held = [replace(one, effect=0.0) for _, one in found(rng, 1_000) if one is not None]
+        told.append(needed(held, _RULE)[0] * 1_000)
+    n = round(float(np.median(told)))
+    ships = np.array(
+        [
+            float(all(one.standing is Standing.WITHIN for one in judged(found(rng, n), _RULE)))
+            for _ in range(runs)
+        ]
+    )
+    value, low, high = _told(ships)
+    return [
+        Figure(
+            '"ship" of equal versions at the number asked for: ROC AUC and F1 together',
+            value,
+            "80 %, ± 5",
+            bool(low <= 0.85 and high >= 0.75),
+            f"{runs} runs of {n:,}",
+        )
+    ]
+
+
 def looking_often(looks: int = 20, runs: int = 1_000) -> list[Figure]:
     """Measure how often a challenger worse by the margin ever ships if one looks often."""
     step = 250
@@ -402,7 +442,12 @@ def run(console: Console) -> list[Figure]:
     """Measure figure 4 and print it."""
     started = time.monotonic()
     figures: list[Figure] = []
-    parts: Sequence[Callable[[], list[Figure]]] = (wrong_ships, numbers_asked, looking_often)
+    parts: Sequence[Callable[[], list[Figure]]] = (
+        wrong_ships,
+        numbers_asked,
+        two_gates,
+        looking_often,
+    )
     for part in parts:
         figures += part()
     console.print(table_of("Versions", figures))

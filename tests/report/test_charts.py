@@ -100,6 +100,12 @@ def specs() -> Iterator[tuple[str, dict[str, Any]]]:
     grid = [charts.HeatCell("r", "ok", "c"), charts.HeatCell("r", "alarm", "d", alarms=2)]
     yield "heatmap-grid", charts.heatmap(grid, rows="carrier", columns="column")
     yield "heatmap-empty", charts.heatmap([], rows="carrier")
+    found = [
+        charts.ForestRow(state, middle, middle - 1, middle + 1, state, middle > 0, "as told")
+        for state, middle in (("ok", 0.5), ("unknown", -0.8), ("alarm", -9.0))
+    ]
+    yield "forest", charts.forest(found)
+    yield "forest-empty", charts.forest([])
 
 
 @pytest.mark.parametrize(("name", "spec"), [pytest.param(*one, id=one[0]) for one in specs()])

@@ -20,7 +20,7 @@ from math import ceil, isfinite
 import numpy as np
 from scipy import special
 
-from tidegauge.report.format import number
+from tidegauge.report.format import count, number
 from tidegauge.versions.contrast import Contrast, Held, Standing
 from tidegauge.versions.influence import Floats
 from tidegauge.versions.rule import Rule
@@ -186,11 +186,19 @@ def verdict(
         )
     total = ceil(scale * records)
     wanting = max(total - records, 1)
-    supposed = "if the difference is as seen so far" if observed else "if the two are equally good"
+    supposed = "if the two are equally good"
+    seen = finite(as_seen([test for _, test in gates if test is not None], rule))
+    if observed:
+        supposed = "if the difference is as seen so far"
+    elif seen is None:
+        supposed += "; hardly ever enough if the difference is as seen so far"
+    elif seen > 1.2 * scale:
+        more = count(_two_digits(ceil(seen * records) - records))
+        supposed += f"; about {more} if the difference is as seen so far"
     return Verdict(
         Decision.NOT_ENOUGH,
         f"Not enough data yet: about {noun(_two_digits(wanting))} are needed "
-        f"({supposed}, with a chance of {rule.power:.0%}).",
+        f"for a chance of {rule.power:.0%} ({supposed}).",
         wanting,
         total,
         observed,
@@ -241,19 +249,27 @@ def needed(tests: Sequence[Held], rule: Rule) -> tuple[float, bool]:
     equal = _scale(tests, [one.margin for one in tests], draws, rule)
     if equal > 1.0:
         return equal, False
+    return as_seen(tests, rule), True
+
+
+def as_seen(tests: Sequence[Held], rule: Rule) -> float:
+    """Return how many times as many records would decide, if the differences are those seen.
+
+    To ship, or, where one is worse than its margin, not to.
+    """
     rooms = [one.margin + one.effect for one in tests]
     if all(room > 0 for room in rooms):
-        return max(_scale(tests, rooms, draws, rule), 1.0), True
+        return max(_scale(tests, rooms, _draws(tests), rule), 1.0)
     # Worse than the margin, as seen: until the worst of them shows that.
     worst, test = min(zip(rooms, tests, strict=True), key=lambda pair: pair[0] / pair[1].error)
     if worst == 0:
-        return float("inf"), True
+        return float("inf")
     z = float(special.ndtri(rule.power))
     scale = 1.0
     for _ in range(_ROUNDS):
         beyond = rule.reach(scale * test.records, len(tests))
         scale = max(((beyond + z) * test.error / worst) ** 2, 1.0)
-    return scale, True
+    return scale
 
 
 def _scale(tests: Sequence[Held], rooms: Sequence[float], draws: Floats, rule: Rule) -> float:

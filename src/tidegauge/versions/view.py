@@ -235,6 +235,8 @@ def print_versions(report: VersionReport, console: Console) -> None:
         told = f"{side.name} · {count(side.records)} records, {count(side.labelled)} with a label"
         console.print(Text(f"  {word:<11} {told}", style="dim"))
     console.print(Padding(Text(report.traffic.sentence, style="dim"), (0, 0, 0, 2)))
+    for missing in report.verdict.missing:
+        console.print(Padding(Text(f"missing: {missing}"), (0, 0, 0, 2)))
     for title, held in (
         ("gate", report.gates),
         ("also compared", [one for one in report.contrasts if not one.gate]),
