@@ -42,7 +42,6 @@ GROUPS = 24
 _VAGUE = 4.0
 _CLIP = float(np.finfo(np.float64).eps)
 _TENTHS = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-_SUMS = ("squared", "fourth", "log_loss", "log_loss_squares", "score_total", "score_squares")
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,8 +343,6 @@ def _costs(scores: Values) -> dict[str, tuple[Values, Values]]:
         "fourth": (scores**4, (1 - scores) ** 4),
         "log_loss": (below, above),
         "log_loss_squares": (below**2, above**2),
-        "score_total": (scores, scores),
-        "score_squares": (scores**2, scores**2),
     }
 
 
@@ -377,6 +374,10 @@ def _fine(profile: Profile, counts: Counts, rate: Values) -> Profile:
     }
     for name, (low, high) in _costs(counts.scores).items():
         group[name] = held[name] + (by_bin[:, :, 0] * low + by_bin[:, :, 1] * high).sum(axis=-1)
+    # What scores come to needs no label.
+    everyone = counts.both.sum(axis=(2, 3))
+    group["score_total"] = (everyone * counts.scores).sum(axis=-1)
+    group["score_squares"] = (everyone * counts.scores**2).sum(axis=-1)
     return replace(profile, arrays={**profile.arrays, PERFORMANCE: group})
 
 
@@ -480,7 +481,7 @@ class _Drawing:
         for name, (low, high) in self.costs.items():
             group[name] = flat(self.held[name] + (misses * low + hits * high).sum(axis=(-2, -1)))
         fixed = _fine(profile, self.counts, np.zeros_like(self.counts.open))[PERFORMANCE]
-        for name in ("calibration_counts", "calibration_scores"):
+        for name in ("calibration_counts", "calibration_scores", "score_total", "score_squares"):
             group[name] = flat(fixed[name][None])
         score = {
             "counts": np.zeros((count * w, s, g)),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tidegauge.estimation.calibration import Calibration
 from tidegauge.estimation.curves import Moves, Sums, logit, moved, sigma
-from tidegauge.estimation.estimates import Worlds
+from tidegauge.estimation.estimates import Group, Worlds
 from tidegauge.estimation.relation import FOLDS, Relation
 from tidegauge.estimation.sampled import Sampled
 from tidegauge.estimation.targets import labels_of, said_of
@@ -28,6 +28,8 @@ from tidegauge.schema import Role
 Values = NDArray[np.float64]
 
 _VAGUE = 4.0
+#: Worlds only tell differences: pairs within a coarse bin are ties.
+_TIES = {"class_ties": np.ones((1, 1, 1, 1), dtype=np.bool_)}
 #: Middle of each bin of the logit grid, and of the coarse one.
 _CENTRES = np.concatenate(([-14.0], (np.arange(256) + 0.5) * (24 / 256) - 12.0, [14.0]))
 _SCORES = sigma(_CENTRES)
@@ -293,7 +295,7 @@ def _worlds(model: MulticlassModel, profile: Profile, expected: _Parts, drawn: _
     w = len(profile.windows)
     layout = profile.layout
 
-    def made(group: dict[str, Values]) -> Profile:
+    def made(group: Group) -> Profile:
         return replace(profile, arrays={**profile.arrays, PERFORMANCE: group})
 
     joined = {name: v.reshape(count * w, *v.shape[2:]) for name, v in many.items()}
@@ -301,9 +303,9 @@ def _worlds(model: MulticlassModel, profile: Profile, expected: _Parts, drawn: _
         layout,
         np.arange(count * w, dtype=np.int64),
         profile.width,
-        {ROWS: {"n": np.tile(profile.rows, (count, 1))}, PERFORMANCE: joined},
+        {ROWS: {"n": np.tile(profile.rows, (count, 1))}, PERFORMANCE: joined | _TIES},
     )
-    return Worlds(made(fine), made(plain), worlds)
+    return Worlds(made(fine), made(plain | _TIES), worlds)
 
 
 def _confidence(profile: Profile, otherwise: Values) -> Values:
@@ -350,6 +352,9 @@ def _group(
     squared = squares - 2 * (hits * scores).sum(axis=(-1, -2)) + rows
     loss = -np.log(np.clip(scores, 1e-12, 1.0))
     best = np.stack([held.n[:, :, place, j] for place, j in model.pairs()]).sum(axis=0)
+    with np.errstate(all="ignore"):
+        whole = np.nan_to_num(rows / best.sum(axis=-1))[..., None]
+    best = best * whole
     tenths = np.eye(CALIBRATION_BINS)[_TENTH]
     lead = parts.by_said.shape[: parts.by_said.ndim - 4]
 
@@ -367,5 +372,5 @@ def _group(
         "score_squares": wide(known["score_squares"] + best @ _COARSE_SCORES**2),
         "calibration_counts": wide(known["calibration_counts"] + best @ tenths),
         "calibration_scores": wide(known["calibration_scores"] + (best * _COARSE_SCORES) @ tenths),
-        "calibration_hits": known["calibration_hits"] + parts.right @ tenths,
+        "calibration_hits": known["calibration_hits"] + (parts.right * whole) @ tenths,
     }

@@ -49,7 +49,9 @@ def _ranked(view: View, statistic: _Statistic) -> Values:
     """Compute a statistic of the better grid: (window, segment)."""
     if "class_counts" in view:
         counts = view["class_counts"]
-        grid = _grid(counts, np.zeros(counts.shape[-1], dtype=np.bool_))
+        # Only where labels are imagined (``estimation``) does a bin stand for one score.
+        single = view["class_ties"] if "class_ties" in view else np.zeros(1, dtype=np.bool_)
+        grid = _grid(counts, single)
         return _mean_of_known(statistic(grid))
     fine, logit = _grids(view)
     # A hair's breadth for sums in another order: bins of single values must win a tie.
