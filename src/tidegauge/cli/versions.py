@@ -49,9 +49,11 @@ def versions(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing.")] = False,
 ) -> None:
-    """Say whether a challenger may ship. Exit code 0: ship, 1: do not ship, 3: not enough data yet.
+    """Say whether a challenger may ship.
 
-    2 is bad input. Records that both versions scored, by prediction_id, are compared pair by
+    Exit code 0: ship, 1: do not ship, 2: bad input, 3: not enough data yet.
+
+    Records that both versions scored, by prediction_id, are compared pair by
     pair; others are weighted to the mix of traffic that both serve.
     """
     import json
