@@ -260,6 +260,11 @@ class BinaryModel:
             drawing.profile(profile, drawn),
         )
 
+    @property
+    def drawn_of_cell(self) -> int:
+        """Numbers that a world needs for each window and segment."""
+        return 2 * GROUPS
+
     def support(self, profile: Profile) -> tuple[Values, Values, Values]:
         """Return records with a usable score, those with a label, those beyond the baseline."""
         counts = Counts.of(profile)

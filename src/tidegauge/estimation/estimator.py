@@ -19,8 +19,8 @@ from tidegauge.schema import Task
 
 Values = NDArray[np.float64]
 
-#: Windows that are drawn at once, so that memory stays bounded.
-_AT_ONCE = 32
+#: Numbers that are drawn at once, and windows, so that memory stays bounded.
+_DRAWN, _WINDOWS = 20_000_000, 32
 _SEED = 0
 
 Model = BinaryModel | MulticlassModel | RegressionModel
@@ -84,8 +84,9 @@ class Estimator:
             return _none(profile, self.why_not)
         parts: list[dict[str, Estimate]] = []
         rows, known, beyond = (np.zeros(shape) for _ in range(3))
-        for first in range(0, len(profile.windows), _AT_ONCE):
-            some = np.arange(first, min(first + _AT_ONCE, len(profile.windows)))
+        step = self._at_once(profile)
+        for first in range(0, len(profile.windows), step):
+            some = np.arange(first, min(first + step, len(profile.windows)))
             part = profile.select(some)
             made = self._model.worlds(
                 part, worlds_for(part.rows.size), np.random.default_rng(_SEED)
@@ -101,6 +102,12 @@ class Estimator:
             coverage = np.where(rows > 0, known / rows, np.nan)
             outside = np.where(rows > 0, beyond / rows, np.nan)
         return Estimates(_joined(parts), coverage, rows.astype(np.int64), outside)
+
+    def _at_once(self, profile: Profile) -> int:
+        assert self._model is not None
+        segments = int(profile.rows.shape[1])
+        drawn = worlds_for(_WINDOWS * segments) * segments * self._model.drawn_of_cell
+        return max(1, min(_WINDOWS, _DRAWN // drawn))
 
 
 def _joined(parts: list[dict[str, Estimate]]) -> dict[str, Estimate]:

@@ -112,6 +112,11 @@ class MulticlassModel:
         curves = tuple(Calibration.learn(_SCORES, one.sum(axis=0), one[1]) for one in counts)
         return cls(relation, curves, scored_classes(baseline.layout), _coarse(counts.sum(axis=1)))
 
+    @property
+    def drawn_of_cell(self) -> int:
+        """Numbers that a world needs for each window and segment."""
+        return len(self.places) * 3 * COARSE_LOGITS
+
     def support(self, profile: Profile) -> tuple[Values, Values, Values]:
         """Return records with usable scores, those with a label, those beyond the baseline."""
         held = Open.of(profile)

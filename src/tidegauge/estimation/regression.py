@@ -173,6 +173,11 @@ class RegressionModel:
         )
         return Expected(means, variances, shifted)
 
+    @property
+    def drawn_of_cell(self) -> int:
+        """Numbers that a world needs for each window and segment."""
+        return len(SUMS)
+
     def support(self, profile: Profile) -> tuple[Values, Values, Values]:
         """Return records with a prediction, those with a label, those beyond the baseline."""
         name, bins = predicted(profile.layout)
