@@ -184,7 +184,7 @@ def close_windows(
     )
     points = points.filter(pa.compute.is_valid(points["value"]))
     newest = verdicts.deviations.last(span(yardstick.width))
-    return ClosedWindows(profile, judged, points, labelled[:, 0], newest)
+    return ClosedWindows(profile, shown.judged, points, labelled[:, 0], newest)
 
 
 def deviations_of(profile: Profile, yardstick: Yardstick) -> Deviations:

@@ -1,7 +1,10 @@
 """Estimates of performance as results: beside what was measured, and in place of a part of it.
 
-Estimates are shown and not judged. A window with a part of its labels keeps the verdict on the
-records that have one; its value becomes what all records are reckoned to come to.
+Estimates are shown and not judged. A window with a part of its labels is judged by the records
+that have one, and its value becomes what all records are reckoned to come to; where that is no
+alarm, since those who were labelled first are no fair sample, the alarm is withheld until more
+labels come. So estimates can take an alarm away, and never make one: the budget of false alarms
+stands.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from tidegauge.metrics.registry import Family, Scale, Values
 from tidegauge.metrics.result import State
 from tidegauge.monitor.judge import Judged
 from tidegauge.monitor.tables import interval_of
+from tidegauge.monitor.words import mean_windows
 from tidegauge.profile import Profile
 from tidegauge.profile.profile import PERFORMANCE
 from tidegauge.schema import Role
@@ -213,15 +217,40 @@ def _mended(one: Judged, estimates: Estimates, partial: NDArray[np.bool_]) -> Ju
         return one
     lower, upper = interval_of(one.series)
     measured = one.series.value
+    value = np.where(where, estimate.value, measured)
     series = replace(
         one.series,
-        value=np.where(where, estimate.value, measured),
+        value=value,
         interval=(
             np.where(where, estimate.lower, lower),
             np.where(where, estimate.upper, upper),
         ),
     )
-    return replace(one, series=series, reason=_told(one, estimates.coverage, measured, where))
+    reason = _told(one, estimates.coverage, measured, where)
+    withheld = where & (one.state == State.ALARM.value) & _explained(one, value)
+    for place in zip(*np.nonzero(withheld), strict=True):
+        reason[place] = f"no alarm, as those labelled so far are no fair sample: {reason[place]}"
+    return replace(
+        one,
+        series=series,
+        effect=np.where(where & ~np.isnan(one.effect), value - one.expected, one.effect),
+        state=np.where(withheld, State.OK.value, one.state),
+        reason=reason,
+    )
+
+
+def _explained(one: Judged, value: Values) -> NDArray[np.bool_]:
+    """Return where a corrected value is no alarm: (window, segment).
+
+    Within the band, where the window was judged by itself; and wherever less than half is left of
+    the distance from what was expected.
+    """
+    far = np.abs(one.series.value - one.expected)
+    halved = np.abs(value - one.expected) < 0.5 * far
+    inside = ~(value < one.lower) & ~(value > one.upper)
+    alone = np.vectorize(lambda text: mean_windows(text) == 0, otypes=[bool])(one.reason)
+    explained: NDArray[np.bool_] = halved | (inside & alone)
+    return explained
 
 
 def _told(
