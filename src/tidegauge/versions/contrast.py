@@ -110,6 +110,9 @@ class Held:
     worst : float
         The standard error if the challenger were worse by the margin: of rare failures it is
         larger, and a lucky challenger must not be told by the small one of its own.
+    caution : float
+        How much further the interval reaches on the bad side, for what chance adds to the
+        champion's value.
     margin : float
         Above zero, on the same scale.
     records : int
@@ -121,6 +124,7 @@ class Held:
     effect: float
     error: float
     worst: float
+    caution: float
     margin: float
     records: int
     parts: Floats = field(repr=False)
@@ -168,7 +172,7 @@ def contrast(
             why = f"the challenger's value is {two.challenger:g}, which no ratio tells of"
         told = replace(about, champion=two.champion, challenger=two.challenger)
         return replace(told, standing=Standing.UNKNOWN, reason=why), None
-    effect, parts, error = _tested(two, relative)
+    effect, parts, error, caution = _tested(two, relative)
     records = sum(two.counts) if design.kind == "unpaired" else two.counts[0]
     size = rule.reach(records)
     sign = 1.0 if measure.direction == "higher" else -1.0
@@ -177,9 +181,9 @@ def contrast(
         worst = _at_the_margin(error, two, -sign * margin.size)
     low, high = effect - size * error, effect + size * error
     if sign > 0:
-        low = effect - size * worst
+        low = effect - size * worst - caution
     else:
-        high = effect + size * worst
+        high = effect + size * worst + caution
     shown = np.expm1 if relative else (lambda value: value)
     known = replace(
         about,
@@ -200,8 +204,8 @@ def contrast(
     room = -sign * (float(np.log1p(bound)) if relative else bound)
     # What never varies is told apart by a hair.
     error, worst = max(error, 1e-9 * room), max(worst, 1e-9 * room)
-    held = Held(sign * effect, error, worst, room, records, sign * parts)
-    p = float(special.ndtr(-(held.effect + room) / worst))
+    held = Held(sign * effect, error, worst, caution, room, records, sign * parts)
+    p = float(special.ndtr(-(held.effect - caution + room) / worst))
     return replace(known, margin=margin.size, bound=bound, p_value=p), held
 
 
@@ -215,18 +219,16 @@ def _at_the_margin(error: float, two: Two, bound: float) -> float:
     return float(np.sqrt(error**2 + max(more, 0.0)))
 
 
-def _tested(two: Two, relative: bool) -> tuple[float, Floats, float]:
-    """Return the difference, or its logarithm's, with what records contribute, and its error."""
+def _tested(two: Two, relative: bool) -> tuple[float, Floats, float, float]:
+    """Return the difference, or its logarithm's, what records contribute, its error, caution."""
     a, b = (two.champion, two.challenger) if relative else (1.0, 1.0)
     parts = two.second / b - two.first / a
     floor = two.floors[0] / a**2 + two.floors[1] / b**2
     effect = float(np.log(b / a)) if relative else two.challenger - two.champion
-    error = float(np.sqrt(parts @ parts + floor))
-    if two.bias:
-        # Chance that both versions share, as over the same records, is in both values alike.
-        apart = float(two.second @ two.second / b**2 + two.first @ two.first / a**2)
-        effect += two.bias / a * min(float(np.sqrt(parts @ parts / max(apart, 1e-300))), 1.0)
-    return effect, parts, error
+    # Chance that both versions share, as over the same records, is in both values alike.
+    apart = float(two.second @ two.second / b**2 + two.first @ two.first / a**2)
+    own = min(float(np.sqrt(parts @ parts / max(apart, 1e-300))), 1.0)
+    return effect, parts, float(np.sqrt(parts @ parts + floor)), two.bias / a * own
 
 
 def _raw(two: Two, relative: bool) -> float | None:

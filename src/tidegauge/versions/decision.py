@@ -80,7 +80,7 @@ def judged(found: Sequence[tuple[Contrast, Held | None]], rule: Rule) -> list[Co
         if held is None:
             out.append(one)
             continue
-        low = held.effect - rule.reach(held.records) * held.worst
+        low = held.effect - held.caution - rule.reach(held.records) * held.worst
         tests = gates if one.gate else 1
         high = held.effect + rule.reach(held.records, tests) * held.error
         standing = Standing.OPEN
@@ -239,7 +239,7 @@ def needed(tests: Sequence[Held], rule: Rule) -> tuple[float, bool]:
 
     Examples
     --------
-    >>> one = Held(0.0, 0.01, 0.01, 0.01, 4, np.full(4, 0.005))
+    >>> one = Held(0.0, 0.01, 0.01, 0.0, 0.01, 4, np.full(4, 0.005))
     >>> round(needed([one], Rule())[0], 2)
     7.85
     """
@@ -279,10 +279,11 @@ def _scale(tests: Sequence[Held], rooms: Sequence[float], draws: Floats, rule: R
         sizes = [rule.reach(scale * one.records) for one in tests]
         if len(tests) == 1:
             one = tests[0]
-            scale = max((sizes[0] * one.worst + z * one.error) / rooms[0], 0.0) ** 2
+            sure = sizes[0] * one.worst + one.caution + z * one.error
+            scale = max(sure / rooms[0], 0.0) ** 2
             continue
         wanted = [
-            np.maximum((size * one.worst - draws[:, k] * one.error) / room, 0.0)
+            np.maximum((size * one.worst + one.caution - draws[:, k] * one.error) / room, 0.0)
             for k, (one, room, size) in enumerate(zip(tests, rooms, sizes, strict=True))
         ]
         scale = float(np.quantile(np.max(wanted, axis=0), rule.power)) ** 2

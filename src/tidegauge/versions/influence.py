@@ -35,7 +35,7 @@ class Estimate:
         Influence of one record of the other kind, for shares: what is held in mind where no such
         record was seen. 0 for other statistics.
     bias : float
-        By how much chance alone is expected to raise the value; differences are taken without it.
+        By how much chance alone is expected to raise the value.
     """
 
     value: float

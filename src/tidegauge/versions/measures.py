@@ -522,8 +522,8 @@ def _fairness(schema: Schema, column: str) -> list[Measure]:
             "lower",
             unit,
             column,
-            summary=f"Gap between the groups of {column!r} where it is widest; the difference is "
-            "taken from the champion's without what chance adds to it.",
+            summary=f"Gap between the groups of {column!r} where widest; its interval reaches "
+            "further on the bad side, for what chance adds to the champion's.",
         )
         for name, needs, compute in made
     ]
