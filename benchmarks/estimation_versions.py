@@ -7,8 +7,8 @@ them, from the records on: design, contrast, standing, number of records.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import argparse
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import sqrt
 
@@ -439,21 +439,21 @@ def looking_often(looks: int = 20, runs: int = 1_000) -> list[Figure]:
 
 
 def run(console: Console) -> list[Figure]:
-    """Measure figure 4 and print it."""
-    started = time.monotonic()
+    """Measure figure 4."""
     figures: list[Figure] = []
-    parts: Sequence[Callable[[], list[Figure]]] = (
-        wrong_ships,
-        numbers_asked,
-        two_gates,
-        looking_often,
-    )
-    for part in parts:
-        figures += part()
-    console.print(table_of("Versions", figures))
-    console.print(f"[dim]{time.monotonic() - started:.0f} s[/]")
+    with console.status("champion against challenger") as shown:
+        for part in (wrong_ships, numbers_asked, two_gates, looking_often):
+            shown.update(f"champion against challenger: {part.__name__.replace('_', ' ')}")
+            figures += part()
     return figures
 
 
+def main() -> None:
+    """Print the figures."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    console = Console(width=170)
+    console.print(table_of("Champion against challenger", run(console)))
+
+
 if __name__ == "__main__":
-    run(Console(width=170))
+    main()
