@@ -227,7 +227,9 @@ def test_one_class_only_leaves_what_needs_the_other_without_a_value():
         f"fewer than two groups with {FEWEST} labelled positives"
     )
     assert value(held["false_positive_rate_difference"]) > 0
-    assert value(held["equalized_odds_difference"]) == value(held["false_positive_rate_difference"])
+    odds = held["equalized_odds_difference"]
+    assert value(odds) == value(held["false_positive_rate_difference"])
+    assert "; too few for true positive rate" in reason(odds)
 
 
 def test_a_column_with_one_value_has_nothing_to_compare():

@@ -370,7 +370,17 @@ def _told(
     said = f"{of}{values[top]} {first}, {values[bottom]} {last}"
     if four_fifths:
         said = f"{_four_fifths(spread, at)}; {said}"
-    return f"{said}; {left}" if left else said
+    lost = _not_compared(compared, at)
+    return "; ".join(part for part in (said, lost, left) if part)
+
+
+def _not_compared(compared: Compared, at: int) -> str:
+    """Name the rates, or classes, with too few groups to be compared, where others have enough."""
+    few = np.flatnonzero(compared.groups.enough[at].sum(axis=0) < 2)
+    if not len(few):
+        return ""
+    more = f" and {len(few) - _NAMED} more" if len(few) > _NAMED else ""
+    return f"too few for {', '.join(compared.kinds[k] for k in few[:_NAMED])}{more}"
 
 
 def _four_fifths(spread: Spread, at: int) -> str:

@@ -30,6 +30,7 @@ _TAKEN = {
     "u": "upper",
     "n": "n_current",
     "s": "state",
+    "k": "basis",
     "w": "reason",
 }
 
@@ -52,6 +53,8 @@ class IntervalRow:
         What the hover adds.
     href : str or None
         Where a click leads.
+    basis : str
+        ``estimated`` and ``partial`` are drawn otherwise than what all labels tell.
     """
 
     name: str
@@ -65,6 +68,7 @@ class IntervalRow:
     records: int = 0
     told: str = ""
     href: str | None = None
+    basis: str = ""
 
 
 def intervals(
@@ -129,6 +133,7 @@ def intervals(
         {"field": "e", "title": "expected", "format": form},
         {"field": "n", "title": "records", "format": COUNT},
         {"field": "s", "title": "state"},
+        {"field": "k", "title": "labels"},
         {"field": "w", "title": "note"},
     ]
     first, last = domain
@@ -155,6 +160,10 @@ def intervals(
                 "x2": {"field": "cu"},
                 "y": y,
                 "stroke": colour,
+                "strokeDash": {
+                    "condition": {"test": "datum.k == 'estimated'", "value": [4, 3]},
+                    "value": [1, 0],
+                },
             },
         },
         {
@@ -163,7 +172,7 @@ def intervals(
                 "x": x,
                 "y": y,
                 "stroke": colour,
-                "fill": _by_state({"ok": "current", "alarm": "alarm", "too few": "paper"}),
+                "fill": _fill(),
                 "shape": {
                     "field": "s",
                     "type": "nominal",
@@ -215,6 +224,18 @@ def _by_state(colours: dict[str, str]) -> dict[str, Any]:
     return {"condition": tests, "value": ink(name)}
 
 
+def _fill() -> dict[str, Any]:
+    """Hollow where there are too few records or no labels, grey where some labels are wanting."""
+    return {
+        "condition": [
+            {"test": "datum.s == 'too few' || datum.k == 'estimated'", "value": ink("paper")},
+            {"test": "datum.k == 'partial'", "value": ink("referenceLine")},
+            {"test": "datum.s == 'alarm'", "value": ink("alarm")},
+        ],
+        "value": ink("current"),
+    }
+
+
 def _row(one: IntervalRow) -> dict[str, Any]:
     row: dict[str, Any] = {
         "r": one.name,
@@ -227,6 +248,8 @@ def _row(one: IntervalRow) -> dict[str, Any]:
     }
     row = {key: value for key, value in row.items() if value is not None}
     row |= {"n": one.records, "s": one.state.replace("_", " ")}
+    if one.basis in ("estimated", "partial"):
+        row["k"] = one.basis
     if one.told:
         row["w"] = one.told
     if one.href:

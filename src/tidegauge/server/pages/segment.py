@@ -365,6 +365,11 @@ def _chart(
     if whole is not None and whole.value is not None:
         told.append("the dashed line all records")
     under = ", ".join(told) + "."
+    bases = {row.basis for row in rows}
+    if "estimated" in bases:
+        under += " Dashed and hollow: estimated, no label being there."
+    if "partial" in bases:
+        under += " Grey points: some labels are still to come."
     if len(drawn) > MOST_DRAWN:
         under += f" The {MOST_DRAWN} worst of {plural(len(drawn), 'segment')} are drawn."
     left = [one.value for one in parts if one not in drawn]
@@ -378,7 +383,6 @@ def _interval_row(one: Part) -> IntervalRow:
     result = one.result
     assert result is not None
     state = "too_few" if one.few else str(result.state)
-    notes = ["estimated" if one.estimated else "", one.few or (result.reason or "")]
     return IntervalRow(
         one.value,
         result.value,
@@ -389,8 +393,9 @@ def _interval_row(one: Part) -> IntervalRow:
         result.upper,
         state,
         result.n_current,
-        "; ".join(note for note in notes if note),
+        one.few or result.reason or "",
         one.href,
+        "estimated" if one.estimated else str(result.basis or ""),
     )
 
 
