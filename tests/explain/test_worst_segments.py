@@ -257,3 +257,21 @@ def test_intervals_hold_what_they_should() -> None:
             one = value_of(question, rows, mask)
             held += one.lower <= whole <= one.upper
         assert held >= 180
+
+
+def test_a_small_rest_without_any_error_makes_no_finding_of_all_others() -> None:
+    """Where errors are rare, a hundred records without one are nothing to hold others against."""
+    rng = np.random.default_rng(1)
+    n = 4000
+    rare = rng.random(n) < 0.035
+    wrong = (rng.random(n) < 0.03) & ~rare
+    said = rng.random(n) < 0.5
+    frame = pa.table(
+        {
+            "kind": np.where(rare, "rare", "usual"),
+            "noise": rng.normal(size=n),
+            "prediction": said,
+            "label": said ^ wrong,
+        }
+    )
+    assert worst_segments(frame).findings == ()

@@ -193,7 +193,11 @@ class _Looker:
                 yield ones, others, [in_ranges(s, axes, ones, others) for s in sums], totals
 
     def _p_values(self, inside: list[Values], outside: list[Values]) -> Values:
-        """One-sided p-values that the first of each side is worse; NaN with too few records."""
+        """One-sided p-values that the first of each side is worse; NaN with too few records.
+
+        What stands for "as it should be" (the records outside, and the reference) has at least the
+        spread of all records: a few good ones, alike by chance, are no certainty.
+        """
         from scipy.special import stdtr
 
         difference: Values | float = 0.0
@@ -201,9 +205,15 @@ class _Looker:
         freedom: Values | float = np.inf
         enough: NDArray[np.bool_] | bool = True
         for sign, one, other in zip((1.0, -1.0), inside, outside, strict=False):
+            whole = (one + other).reshape(len(one), -1)[:, :1]
+            _, spread_whole, df_whole = self.statistic(whole)
+            usual = (spread_whole * df_whole)[0]
             enough = enough & (one.sum(axis=0) >= self.least) & (other.sum(axis=0) >= self.least)
             here, spread, df = self.statistic(one)
             there, spread_there, df_there = self.statistic(other)
+            spread_there = np.maximum(spread_there, usual / df_there)
+            if sign < 0:
+                spread = np.maximum(spread, usual / df)
             difference = difference + sign * (here - there)
             variance = variance + spread + spread_there
             freedom = np.minimum(freedom, np.minimum(df, df_there))
