@@ -149,7 +149,7 @@ def _times(kept: KeptStreams | None, console: Console) -> Iterator[Figure]:
         with console.status(f"1M records a side, {task}"):
             learning, profiling, estimating = _seconds(task)
         peer = theirs.get(peers_estimation.name_of(peers_estimation.large(task)))
-        if peer is None:
+        if peer is None or peer.fitting is None or peer.estimating is None:
             yield Figure(f"{task}, 1M records: time", f"{profiling + estimating:.1f} s")
             continue
         for name, mine, other, note in (

@@ -46,15 +46,15 @@ class KeptStream:
     Parameters
     ----------
     stream : str
-    fitting, estimating : float
-        Processor seconds, without reading the files.
+    fitting, estimating : float or None
+        Processor seconds, without reading the files; of large streams, which are timed.
     estimates : mapping of metric to list of float or None
         One a watched window.
     """
 
     stream: str
-    fitting: float
-    estimating: float
+    fitting: float | None
+    estimating: float | None
     estimates: dict[str, list[float | None]]
 
 
