@@ -100,6 +100,15 @@ def specs() -> Iterator[tuple[str, dict[str, Any]]]:
     grid = [charts.HeatCell("r", "ok", "c"), charts.HeatCell("r", "alarm", "d", alarms=2)]
     yield "heatmap-grid", charts.heatmap(grid, rows="carrier", columns="column")
     yield "heatmap-empty", charts.heatmap([], rows="carrier")
+    parts = [
+        charts.IntervalRow("UA", 0.7, 0.6, 0.8, 0.75, 0.65, None, "alarm", 90, "note", "/x"),
+        charts.IntervalRow("AA", 0.72, 0.6, 0.84, basis="estimated"),
+        charts.IntervalRow("B6", 0.71, basis="partial", state="too_few", records=7),
+        charts.IntervalRow("DL", None),
+    ]
+    yield "intervals", charts.intervals(parts, title="roc_auc", whole=0.74)
+    yield "intervals-share", charts.intervals(parts, title="f1", unit="share")
+    yield "intervals-empty", charts.intervals([], title="f1")
     found = [
         charts.ForestRow(state, middle, middle - 1, middle + 1, state, middle > 0, "as told")
         for state, middle in (("ok", 0.5), ("unknown", -0.8), ("alarm", -9.0))
