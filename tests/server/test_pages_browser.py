@@ -68,7 +68,7 @@ class Visit:
         charts = self.page.locator("[data-chart]:visible").all()
         for chart in charts:
             chart.scroll_into_view_if_needed()
-            chart.locator("svg.marks").wait_for(timeout=15_000)
+            chart.locator("svg.marks").wait_for(timeout=60_000)  # A change is explained in seconds.
         self.page.wait_for_timeout(100)
         return len(charts)
 

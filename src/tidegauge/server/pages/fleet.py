@@ -36,7 +36,7 @@ class FleetRow:
     version : str or None
         That served last.
     performance, volume : Result or None
-        In the newest window; estimated where no window of the range has labels.
+        In the newest window; estimated where that has no labels.
     performance_picture, volume_picture : str
         Inline SVG.
     drifting, watched : int
@@ -116,9 +116,8 @@ def fleet_row(
     )
     valued = None if lead is None else lead.select(np.isfinite(lead.value))
     performance = None if valued is None else valued.last()
-    guess = newest_guess(history) if performance is None else None
-    pictured = lead
-    if guess is not None:
+    guess, pictured = newest_guess(history), lead
+    if guess is not None and (performance is None or _earlier(performance, guess[1])):
         performance, pictured = guess[1], history.estimate(guess[0].name)
     return FleetRow(
         model,
@@ -137,6 +136,13 @@ def fleet_row(
         history.span.newest,
         records,
     )
+
+
+def _earlier(one: Result, other: Result) -> bool:
+    """Whether a result is of an earlier window than another."""
+    if one.window_start is None or other.window_start is None:
+        return False
+    return one.window_start < other.window_start
 
 
 def _leading(history: History, incidents: Sequence[Incident]) -> Line | None:
