@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tidegauge.estimation.relation import Relation
@@ -48,18 +49,19 @@ def with_relation(
     labels = None if said is None else labels_of(sampled.table, layout, said)
     if said is None or labels is None:
         return profile
-    if learnt and len(relation.held_out) == len(sampled.table):
-        held = relation.held_out[None]
+    rows = np.flatnonzero(np.isfinite(labels).all(axis=1) & said.usable)
+    if learnt and len(relation.held_out) == len(labels):
+        held = relation.held_out[None, rows]
         by_fold = held[..., None] if held.ndim == 2 else held
+    elif len(rows):
+        by_fold = relation.by_fold(sampled.table.take(pa.array(rows)))
     else:
-        by_fold = np.full((1, len(labels), relation.targets), np.nan)
-        if len(labels):
-            by_fold = relation.by_fold(sampled.table)
-    known = np.isfinite(labels).all(axis=1) & np.isfinite(by_fold).all(axis=(0, 2))
-    rows = np.flatnonzero(known & said.usable)
+        by_fold = np.full((1, 0, relation.targets), np.nan)
+    told = np.isfinite(by_fold).all(axis=(0, 2))
+    rows, by_fold = rows[told], by_fold[:, told]
     held_to = curve(View(total, PERFORMANCE))
     size = held_to.scores.shape[1]
-    channels = _channels(said.values[rows], by_fold[:, rows], profile)
+    channels = _channels(said.values[rows], by_fold, profile)
     parts = [
         _sums(sampled, rows, bins, folds, held_to.expected[:, k], held_to.groups[k], size)
         for k, (bins, folds) in enumerate(channels)
