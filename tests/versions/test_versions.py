@@ -243,6 +243,21 @@ def _schema() -> Schema:
     )
 
 
+def test_the_side_that_wants_something_is_named(champion: pa.Table) -> None:
+    report = tg.compare_versions(champion, champion.drop_columns(["score"]))
+    assert "no score of challenger" in report.sentence
+
+
+def test_values_too_large_for_numbers_are_not_defined() -> None:
+    ids, y = [str(i) for i in range(300)], np.arange(300.0)
+    tables = [
+        pa.table({"prediction_id": ids, "prediction": said, "label": y})
+        for said in (np.full(300, 1e300), y)
+    ]
+    report = tg.compare_versions(*tables)
+    assert report["rmse"].champion is None and "not defined" in report["rmse"].reason
+
+
 def test_a_handful_of_records_is_a_defined_answer() -> None:
     report = tg.compare_versions(made(7), made(7, seed=2), schema=_schema())
     assert report.decision == "not_enough_data"

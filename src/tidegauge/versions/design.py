@@ -115,14 +115,18 @@ class Paired:
 
     def two(self, measure: Measure) -> Two:
         """Return a measure of both versions over the records that tell it of both."""
-        told = measure.needs(self.champion) & measure.needs(self.challenger)
-        rows = np.flatnonzero(told)
+        sides = self.champion, self.challenger
+        each = [measure.needs(side) for side in sides]
+        rows = np.flatnonzero(each[0] & each[1])
         n = len(rows)
-        why = measure.short_of(self.champion, rows) or measure.short_of(self.challenger, rows)
-        if why:
-            return _nothing((n, n), why)
+        # First each by itself, so that the side is named that wants something.
+        tried = [np.flatnonzero(each[0]), np.flatnonzero(each[1]), rows, rows]
+        for side, own in zip((*sides, *sides), tried, strict=True):
+            why = measure.short_of(side, own)
+            if why:
+                return _nothing((n, n), why)
         weights = np.ones(n)
-        found = [measure.compute(side, rows, weights) for side in (self.champion, self.challenger)]
+        found = [_computed(measure, side, rows, weights) for side in sides]
         if not all(np.isfinite(one.value) for one in found):
             return _nothing((n, n), _undefined(measure))
         parts = []
@@ -174,8 +178,8 @@ class Separate:
         ):
             plain = np.ones(len(rows))
             weights = plain if self.mix is None else self._weights(at)[rows]
-            raw.append(measure.compute(side, rows, plain).value)
-            one = measure.compute(side, rows, weights)
+            raw.append(_computed(measure, side, rows, plain).value)
+            one = _computed(measure, side, rows, weights)
             if not np.isfinite(one.value):
                 return _nothing(counts, _undefined(measure))
             found.append((one, self._contributions(at, rows, one, weights), effective(weights)))
@@ -201,6 +205,15 @@ class Separate:
         slopes = np.zeros(self.size)
         slopes[place] = one.psi / total
         return part + self.mix.estimated(slopes)
+
+
+def _computed(measure: Measure, side: Side, rows: Ints, weights: Floats) -> Estimate:
+    """Compute a measure; not defined where its values are too large for numbers."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        one = measure.compute(side, rows, weights)
+        if not np.isfinite(one.psi @ one.psi):
+            return Estimate(float("nan"), one.psi)
+    return one
 
 
 def _undefined(measure: Measure) -> str:

@@ -92,9 +92,10 @@ class Measure:
         if not len(rows):
             return self._none_of(side)
         if len(rows) < FEWEST:
+            labelled = " with a label" if self.labels else ""
             return (
-                f"{len(rows)} of {FEWEST} records that are needed at least"
-                f"{' with a label' if self.labels else ''} ({side.name})"
+                f"{len(rows)} of the {FEWEST} records{labelled} that are needed at least "
+                f"({side.name})"
             )
         if self.rarer and side.label is not None:
             positive = int(side.label[rows].sum())
