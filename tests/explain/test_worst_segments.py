@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 import tidegauge as tg
+from tidegauge.cli import app
 from tidegauge.errors import BadInput
 from tidegauge.explain.segment_cells import Axes, Range, count_pairs, holds, in_ranges, running
 from tidegauge.explain.segment_rows import RowReader, question_of, searched_columns
@@ -275,3 +279,19 @@ def test_a_small_rest_without_any_error_makes_no_finding_of_all_others() -> None
         }
     )
     assert worst_segments(frame).findings == ()
+
+
+def test_the_command_prints_what_it_found_and_ends_as_it_should(tmp_path: Path) -> None:
+    for name, frame in (("bad", records(0)), ("well", records(4, bad=False))):
+        pq.write_table(frame, tmp_path / f"{name}.parquet")
+    run = CliRunner().invoke
+    bad, well = (str(tmp_path / f"{name}.parquet") for name in ("bad", "well"))
+    found = run(app, ["segments", bad])
+    assert found.exit_code == 1 and "1  " in found.stdout and "carrier = B" in found.stdout
+    told = run(app, ["segments", bad, "--reference", well, "--json", "-"])
+    assert told.exit_code == 1 and json.loads(told.stdout)["against_reference"]
+    file = tmp_path / "found.json"
+    nothing = run(app, ["segments", well, "--depth", "1", "--json", str(file)])
+    assert nothing.exit_code == 0 and json.loads(file.read_text())["findings"] == []
+    wrong = run(app, ["segments", bad, "--metric", "f1"])
+    assert isinstance(wrong.exception, BadInput)
