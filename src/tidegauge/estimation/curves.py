@@ -209,7 +209,7 @@ def between(values: Values, noise: Values) -> Values:
     """Return the variance of values between windows beyond their sampling noise: (part,).
 
     By moments (DerSimonian and Laird, 1986), drawn to 0 the more it could be chance: by
-    t² / (1 + t²), t being the excess in standard errors. 0 with fewer than five windows.
+    1 − 1/t², t being the excess in standard errors. 0 with fewer than five windows.
 
     Parameters
     ----------
@@ -229,6 +229,6 @@ def between(values: Values, noise: Values) -> Values:
     middle = (weight * values).sum(axis=0) / weight.sum(axis=0)
     excess = np.maximum((weight * (values - middle) ** 2).sum(axis=0) - freedom, 0.0)
     scale = weight.sum(axis=0) - (weight**2).sum(axis=0) / weight.sum(axis=0)
-    t = excess**2 / (2 * freedom)
-    out: Values = excess / scale * t / (1.0 + t)
+    t = np.maximum(excess**2 / (2 * freedom), 1e-12)
+    out: Values = excess / scale * np.maximum(1.0 - 1.0 / t, 0.0)
     return out
