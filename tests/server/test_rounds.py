@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +21,7 @@ from tidegauge.errors import LeaseLost, Unavailable
 from tidegauge.lake.columns import stamped
 from tidegauge.lake.flusher import Flushed
 from tidegauge.lake.names import TableKind
+from tidegauge.monitor.closing import Yardstick
 from tidegauge.monitor.document import loads_policies
 from tidegauge.schema import Column, ColumnType, Role, Schema, Task
 from tidegauge.server import scheduler, watching
@@ -326,3 +330,37 @@ def test_a_model_that_an_older_version_watched_is_looked_at_once_for_what_came_l
     stored = desk.runtime.catalog.models.get("default", "m").progress
     assert stored["seen_offset"] is None
     assert desk.judged() == {START: 1, START + DAY: 1, START + 3 * DAY: 1}
+
+
+def test_a_model_whose_baseline_is_still_learnt_from_holds_up_no_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, quick = desk.model("slow"), desk.model("quick")
+    learn, may_go_on = Yardstick.learn, threading.Event()
+
+    def wait(yardstick: Yardstick) -> None:
+        if yardstick.baseline.id == active(slow):
+            assert may_go_on.wait(20)
+        learn(yardstick)
+
+    def active(model: Model) -> str:
+        found = desk.runtime.catalog.baselines.active(model.id)
+        assert found is not None
+        return found.id
+
+    def rounds(until: Callable[[], bool]) -> None:
+        for _ in range(200):
+            desk.scheduler.tick(patient=False)
+            if until():
+                return
+            time.sleep(0.02)
+        raise AssertionError("never")
+
+    monkeypatch.setattr(Yardstick, "learn", wait)
+    desk.scheduler._learning._one = contextlib.nullcontext()  # Both at once, in any order.
+    rounds(lambda: len(desk.counts("quick")) == 3)
+    assert desk.counts("slow") == [] and desk.lag(slow)["windows"] > 0
+    may_go_on.set()
+    rounds(lambda: len(desk.counts("slow")) == 3)
+    assert set(desk.judged("slow").values()) == {1}, "what waited was done once"
+    assert desk.lag(quick)["windows"] == 0

@@ -78,6 +78,16 @@ class Yardstick:
         """Return a profile with what the baseline's relation expects of its sampled records."""
         return with_relation(profile, self.estimator.relation, self.baseline.total)
 
+    @property
+    def learnt(self) -> bool:
+        """Whether nothing that takes seconds has to be learnt any more."""
+        return "expectations" in vars(self) and "estimator" in vars(self)
+
+    def learn(self) -> None:
+        """Learn what takes seconds."""
+        assert self.estimator is not None
+        assert self.expectations is not None
+
     @cached_property
     def impact(self) -> ScoreImpact:
         """What each column's shift can do to the score."""

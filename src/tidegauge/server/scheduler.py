@@ -23,6 +23,7 @@ from tidegauge.monitor.closing import Yardstick
 from tidegauge.profile import Baseline
 from tidegauge.server.baselining import from_stored
 from tidegauge.server.known import Model
+from tidegauge.server.learning import Learning
 from tidegauge.server.news import Fresh, by_model, has_late
 from tidegauge.server.progress import (
     Progress,
@@ -45,6 +46,14 @@ _LOOKED_AT = 90
 #: A round closes at most so many windows of a model, so that years of them hold up no other.
 MOST_WINDOWS = 496
 _NOTHING = Fresh()
+
+
+class _StillLearning(Exception):
+    """A model's round must wait for what its baseline teaches."""
+
+    def __init__(self, yardstick: Yardstick) -> None:
+        super().__init__("still learning")
+        self.yardstick = yardstick
 
 
 class Scheduler:
@@ -75,6 +84,10 @@ class Scheduler:
         self._looked: dict[int, int] = {}
         self._failures: dict[int, tuple[int, float]] = {}
         self._tried: dict[int, int] = {}
+        #: Models that wait until it is learnt what their baseline teaches.
+        self._waiting: dict[int, Yardstick] = {}
+        self._learning = Learning(self._wake.set)
+        self._patient = True
         #: Whether a model has more windows than one round closes.
         self._more = False
 
@@ -134,7 +147,7 @@ class Scheduler:
             more = False
             try:
                 with self._runtime.counters.round_seconds.time():
-                    more = self.tick()
+                    more = self.tick(patient=False)
                 self._resume()
             except LeaseLost as error:
                 _log.warning("%s", error.message)
@@ -147,13 +160,16 @@ class Scheduler:
                 self._wake.wait(interval)
                 self._wake.clear()
 
-    def tick(self, *, everything: bool = False) -> bool:
+    def tick(self, *, everything: bool = False, patient: bool = True) -> bool:
         """Do one round, if this server holds the lease: look at models with news or things due.
 
         Parameters
         ----------
         everything : bool
             Look at every model, and at what was stored of it past the journals.
+        patient : bool
+            Wait for what has to be learnt of a new baseline; else that model is left for a later
+            round, and learnt of meanwhile.
 
         Returns
         -------
@@ -176,7 +192,7 @@ class Scheduler:
         if term is None:
             return False
         try:
-            return self._round(everything=everything)
+            return self._round(everything=everything, patient=patient)
         except LeaseLost:
             claim.lost(term)
             self._begin(None)
@@ -191,7 +207,7 @@ class Scheduler:
             return
         self._term = None
         self._watches, self._progress, self._looked = {}, {}, {}
-        self._noted, self._tried = {}, {}
+        self._noted, self._tried, self._waiting = {}, {}, {}
         if term is None:
             return
         self._catalog = self._runtime.catalog.under(term)
@@ -199,11 +215,15 @@ class Scheduler:
             self._progress[row.id] = Progress.load(row.progress)
         self._term = term
 
-    def _round(self, *, everything: bool) -> bool:
-        self._more = False
+    def _round(self, *, everything: bool, patient: bool) -> bool:
+        self._more, self._patient = False, patient
         now, clock = utc_now(), time.monotonic()
         models = self._runtime.models()
         resting = {one for one, (_, until) in self._failures.items() if clock < until}
+        self._waiting = {
+            one: held for one, held in self._waiting.items() if not self._learning.ready(held)
+        }
+        resting |= set() if patient else self._waiting.keys()
         left = [(model.project, model.name) for model in models if model.id in resting]
         news = self._catalog.news.read(but_not=left)
         fresh = by_model(news)
@@ -219,6 +239,8 @@ class Scheduler:
                 self._failures.pop(model.id, None)
             except (LeaseLost, Unavailable):
                 raise
+            except _StillLearning as error:
+                self._waiting[model.id] = error.yardstick
             except Exception:
                 self._failed(model, failed[0] + 1 if failed else 1)
         self._store_noted()
@@ -316,15 +338,17 @@ class Scheduler:
         if baseline is None:
             return None
         held = self._watches.get(model.id)
-        if progress.baseline_id not in ("", baseline.id):
-            progress.begin_again()
-        progress.baseline_id = baseline.id
         if held is None or held.yardstick.baseline.id != baseline.id or held.model != model:
             yardstick = Yardstick(baseline, model.window, model.policies)
             if held is not None and held.yardstick.like(yardstick):
                 yardstick = held.yardstick
             held = ModelWatch(self._runtime, model, yardstick, self._catalog)
             self._watches[model.id] = held
+        if not self._patient and not self._learning.ready(held.yardstick):
+            raise _StillLearning(held.yardstick)
+        if progress.baseline_id not in ("", baseline.id):
+            progress.begin_again()
+        progress.baseline_id = baseline.id
         return held
 
     def _first_baseline(self, model: Model, progress: Progress) -> Baseline | None:
