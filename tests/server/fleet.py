@@ -261,11 +261,12 @@ class Fleet:
         ]
 
     def wrong_windows(self) -> list[datetime]:
-        """Return the windows of these incidents' alarms, in order."""
+        """Return the windows of these incidents' alarms for bias, in order."""
         return sorted(
             alarm.window_start
             for incident in self.incidents()
             for alarm in self.catalog.incidents.alarms(incident.id)
+            if alarm.metric == "bias"
         )
 
     def require_whole(self, days: int) -> None:
