@@ -95,7 +95,7 @@ def _errors(held: list[Outcome], unit: float) -> Iterator[Figure]:
             low, high = of_mean([one.error for one in mine])
             pairs = [one.error - one.peer for one in mine if one.peer is not None]
             shown = f"{unit * value:.2f} ({unit * max(low, 0):.2f}–{unit * high:.2f})"
-            name = f"{metric}, {shift}: mean absolute error" + (" × 100" if unit == 100 else "")
+            name = f"{metric}, {shift}: mean absolute error × 100"
             if not pairs:
                 yield Figure(name, shown)
                 continue
@@ -186,7 +186,7 @@ def run(console: Console) -> list[Figure]:
     figures: list[Figure] = []
     for task in METRICS:
         mine = [one for one in held if one.stream.task is task]
-        figures += _errors(mine, 100.0 if task is Task.BINARY else 1.0)
+        figures += _errors(mine, 100.0)
     figures += _coverage(held)
     figures += _times(kept, console)
     return figures
