@@ -206,6 +206,20 @@ def test_demographic_parity_needs_no_labels():
     assert part["equal_opportunity_difference"].n_current[0, 0] == len(table) // 2
 
 
+@pytest.mark.parametrize("kind", [pa.bool_(), pa.int64(), pa.float64()])
+def test_decisions_may_be_written_as_0_and_1_or_as_truth_values(kind):
+    table = records()
+    said = table["score"].to_numpy() > 0.6
+    table = table.append_column("prediction", pa.array(said).cast(pa.int64()).cast(kind))
+    prediction = Column("prediction", ColumnType.BOOLEAN, Role.PREDICTION)
+    one = profiled(table, replace(BINARY, columns=(*BINARY.columns, prediction)))
+    held = {s.metric.name: s for s in evaluate(one, one, NAMES)}
+    gender = np.array([str(name) for name in table["gender"].to_pylist()])
+    rates = [said[gender == name].mean() for name in "FM"]
+    assert value(held["demographic_parity_difference"]) == pytest.approx(rates[1] - rates[0])
+    assert value(held["disparate_impact"]) == pytest.approx(rates[0] / rates[1])
+
+
 def told(series):
     assert np.isnan(series.value[0, 0])
     assert all(np.isnan(end[0, 0]) for end in series.interval)

@@ -52,6 +52,8 @@ _REGRESSION = frozenset({Task.REGRESSION})
 _NAMED = 3
 #: Positive classes that may be written in several ways.
 _NUMERALS = frozenset({"0", "1", "true", "false"})
+#: How a column of truth values names the true one; that of 0 and 1 as a number.
+_TRUE = frozenset({"1", "true"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ def _named_predictions(view: View) -> NDArray[Any] | None:
     if layout.schema.task is Task.BINARY:
         positive, size = layout.schema.positive, 2
         if column.type is ColumnType.BOOLEAN:
-            words = pa.array([value == "true" for value in bins.values], pa.bool_())
+            words = pa.array([value in _TRUE for value in bins.values], pa.bool_())
             place = np.append(truth(words, positive), -1)
         elif positive in bins.values and positive not in _NUMERALS:
             place = np.array([value == positive for value in (*bins.values, None)], np.int64)
