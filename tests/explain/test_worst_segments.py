@@ -67,6 +67,23 @@ def test_with_a_reference_what_was_always_harder_is_not_found() -> None:
     assert {"carrier = C"} < {one.name for one in worst_segments(now).findings}
 
 
+def test_a_segment_that_only_rose_less_than_the_rest_did_not_get_worse() -> None:
+    def rows(seed: int, pull_b: float, pull: float) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        carrier = np.array(list("ABCD"))[rng.integers(0, 4, N)]
+        label = rng.random(N) < 0.4
+        strength = np.where(carrier == "B", pull_b, pull)
+        score = 1 / (1 + np.exp(-(rng.normal(size=N) + strength * label - 0.9)))
+        return pa.table({"carrier": carrier, "score": score, "label": label})
+
+    then = rows(5, 1.0, 1.0)
+    risen = worst_segments(rows(6, 1.1, 2.5), then)
+    assert risen.findings == ()
+    assert "got worse by more than the rest" in risen.sentence
+    (fallen,) = worst_segments(rows(7, 0.3, 2.5), then).findings
+    assert fallen.name == "carrier = B" and fallen.inside.upper < fallen.reference_inside.lower
+
+
 def test_nothing_is_found_where_nothing_is() -> None:
     found = worst_segments(records(4, bad=False))
     assert found.findings == () and found.why_not is None and found.looked > 100

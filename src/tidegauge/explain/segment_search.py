@@ -9,7 +9,7 @@ fine bins allow for (`segment_tests`), which bounds the chance of any false find
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,10 @@ _CLOSER = 16
 _MOVES = 6
 #: How surely a condition must matter to stay, among all that its parent could have had.
 _MATTERS = 0.05
+
+
+#: Value, variance and degrees of freedom of each group.
+_Value = tuple[Values, Values, Values]
 
 
 @dataclass(frozen=True)
@@ -86,8 +90,8 @@ def search(
     Parameters
     ----------
     sides : tuple of one or two Side
-        The records in question and, with a second one, the reference: then the difference
-        between a segment and the rest is held against what it was there.
+        The records in question and, with a second one, the reference: then a segment must be
+        worse than it was there itself, and by more than the rest.
     axes : Axes
     statistic : Statistic
     depth : int
@@ -195,33 +199,27 @@ class _Looker:
     def _p_values(self, inside: list[Values], outside: list[Values]) -> Values:
         """One-sided p-values that the first of each side is worse; NaN with too few records.
 
+        With a reference both must be so: that it fell, and that it fell by more than the rest. The
+        larger of the two p-values bounds the chance that either is untrue (Berger 1982).
+
         What stands for "as it should be" (the records outside, and the reference) has at least the
         spread of all records: a few good ones, alike by chance, are no certainty.
         """
-        from scipy.special import stdtr
-
-        difference: Values | float = 0.0
-        variance: Values | float = 0.0
-        freedom: Values | float = np.inf
         enough: NDArray[np.bool_] | bool = True
-        for sign, one, other in zip((1.0, -1.0), inside, outside, strict=False):
+        here: list[_Value] = []
+        there: list[_Value] = []
+        for at, (one, other) in enumerate(zip(inside, outside, strict=True)):
             whole = (one + other).reshape(len(one), -1)[:, :1]
             _, spread_whole, df_whole = self.statistic(whole)
             usual = (spread_whole * df_whole)[0]
             enough = enough & (one.sum(axis=0) >= self.least) & (other.sum(axis=0) >= self.least)
-            here, spread, df = self.statistic(one)
-            there, spread_there, df_there = self.statistic(other)
-            spread_there = np.maximum(spread_there, usual / df_there)
-            if sign < 0:
-                spread = np.maximum(spread, usual / df)
-            difference = difference + sign * (here - there)
-            variance = variance + spread + spread_there
-            freedom = np.minimum(freedom, np.minimum(df, df_there))
-        variance = np.asarray(variance)
-        known = enough & np.isfinite(variance)
-        z = np.where(known, difference / np.sqrt(np.where(known, variance, 1.0)), np.nan)
-        out: Values = stdtr(np.where(known, freedom, 1.0), z)
-        return out
+            value, spread, df = self.statistic(one)
+            here.append((value, np.maximum(spread, usual / df) if at else spread, df))
+            value, spread, df = self.statistic(other)
+            there.append((value, np.maximum(spread, usual / df), df))
+        signs = (1.0, -1.0)[: len(here)]
+        beside = _below(enough, (*signs, *(-sign for sign in signs)), (*here, *there))
+        return beside if len(here) < 2 else np.maximum(beside, _below(enough, signs, here))
 
     def closer(self, sides: tuple[Side, ...], ranges: Ranges, found: list[Found]) -> Found:
         """Move a segment's ends over fine bins while that makes it surer; correct its p-value."""
@@ -312,6 +310,21 @@ class _Looker:
     def _outcomes(self, side: Side, rows: NDArray[np.bool_]) -> Values:
         counts = np.bincount(side.outcome[rows], minlength=self.statistic.classes)
         return counts.astype(np.float64)[:, None]
+
+
+def _below(
+    enough: NDArray[np.bool_] | bool, signs: Sequence[float], values: Sequence[_Value]
+) -> Values:
+    """One-sided p-values that a sum of signed values is below zero; NaN where not known."""
+    from scipy.special import stdtr
+
+    difference = sum(sign * value for sign, (value, _, _) in zip(signs, values, strict=True))
+    variance = np.asarray(sum(spread for _, spread, _ in values))
+    freedom = np.minimum.reduce([df for _, _, df in values])
+    known = enough & np.isfinite(variance)
+    z = np.where(known, difference / np.sqrt(np.where(known, variance, 1.0)), np.nan)
+    out: Values = stdtr(np.where(known, freedom, 1.0), z)
+    return out
 
 
 def _with(ranges: Ranges, axis: int, one: Range) -> Ranges:

@@ -153,7 +153,11 @@ class WorstSegments:
     @property
     def sentence(self) -> str:
         """The answer in a sentence or two."""
-        asked = "got worse" if self.against_reference else "is worse than the rest"
+        asked = (
+            "got worse by more than the rest"
+            if self.against_reference
+            else "is worse than the rest"
+        )
         if self.why_not is not None:
             return f"No segments could be searched: {self.why_not}."
         if not self.findings:
@@ -284,8 +288,8 @@ def worst_segments(
     current : path or frame
         Records with labels.
     reference : path or frame, optional
-        With it a segment is found only where its distance from the rest grew; without it one that
-        is merely harder by design is found too (``expected`` tells such).
+        With it a segment is found only where it is worse than it was there, by more than the rest;
+        without it one that is merely harder by design is found too (``expected`` tells such).
     schema : Schema or path, optional
         Inferred by default.
     metric : str, optional
@@ -372,7 +376,8 @@ def search_rows(
         why = f"no segment has {LEAST} labelled records{' on both sides' if against else ''}"
         why += f", {LEAST_OF_CLASS} of either class among them" if question.ranks else ""
         return WorstSegments(question.metric, (), whole, then, *about, 0, why, against)
-    findings = tuple(_finding(question, one, columns, searched, sides) for one in found)
+    told = (_finding(question, one, columns, searched, sides) for one in found)
+    findings = tuple(one for one in told if _worse(question, one))
     return WorstSegments(question.metric, findings, whole, then, *about, looked, None, against)
 
 
@@ -453,6 +458,16 @@ def _finding(
         promised(question, sides[0], held[0]),
         found.p_value,
     )
+
+
+def _worse(question: Question, found: Finding) -> bool:
+    """Whether a segment is worse as a whole too, not only beside the findings before it."""
+
+    def below(one: Estimate, other: Estimate) -> bool:
+        return (one.value < other.value) is question.lower_is_worse
+
+    then = found.reference_inside
+    return below(found.inside, found.outside if then is None else then)
 
 
 def _schema_of(given: Schema | str | os.PathLike[str] | None, source: Source) -> Schema:
