@@ -209,6 +209,7 @@ def test_it_shows_itself_as_words_frame_json_and_html() -> None:
     [
         (binary(1), binary(2, n=50), "50 labelled current records are too few"),
         (binary(1, n=150), binary(2), "150 labelled reference records are too few"),
+        (binary(1, n=150), binary(2, n=5), "5 labelled current records are too few to tell"),
         (
             binary(1),
             binary(2).set_column(4, "label", pa.array(np.ones(ROWS))),
@@ -230,7 +231,15 @@ def test_it_shows_itself_as_words_frame_json_and_html() -> None:
             "no reference record has a label",
         ),
     ],
-    ids=["few now", "few then", "one class", "one class then", "scores of 7", "no labels"],
+    ids=[
+        "few now",
+        "few then",
+        "a handful",
+        "one class",
+        "one class then",
+        "scores of 7",
+        "no labels",
+    ],
 )
 def test_what_cannot_be_split_says_why(then: pa.Table, now: pa.Table, words: str) -> None:
     found = tg.explain_change(then, now, schema=BINARY)

@@ -46,6 +46,8 @@ from tidegauge.schema import ColumnType, Role, Task
 MOST_ROWS = 50_000
 #: Labelled rows of a side below which a change is told, and not split.
 FEWEST = 200
+#: Labelled rows of a side below which its interval is none to go by.
+FEWEST_TOLD = 30
 #: Numbers that the maps of a model with many classes may have.
 _MOST_ENTRIES = 8_000_000
 _WIDTH = 1.959963984540054
@@ -181,7 +183,12 @@ def _blank(metric: Metric, layout: Layout) -> Decomposition:
 def _kept(table: pa.Table, layout: Layout) -> pa.Table:
     """Hold the rows of a model with very many classes to what fits into memory."""
     k = max(len(layout.classes), 1)
-    return table.slice(0, max(FEWEST, min(MOST_ROWS, _MOST_ENTRIES // (k * k))))
+    most = max(FEWEST, min(MOST_ROWS, _MOST_ENTRIES // (k * k)))
+    if len(table) <= most or "_hash" not in table.column_names:
+        return table.slice(0, most)
+    # A sample is ordered by its windows; the first rows would be the oldest.
+    kept = np.argpartition(table["_hash"].to_numpy(), most)[:most]
+    return table.take(pa.array(np.sort(kept)))
 
 
 def _of_outcome(reference: pa.Table, current: pa.Table, layout: Layout) -> Decomposition | None:
@@ -235,15 +242,16 @@ def _split(
         return replace(out, why_not=_undefined(blank.metric, "reference"))
     if after is not None and out.current is None:
         return replace(out, why_not=_undefined(blank.metric, "current"))
+    which, held = ("reference", n) if n <= m else ("current", m)
+    what = "labelled " if labelled or which == "reference" else ""
+    if min(n, m) < FEWEST_TOLD:
+        few = f"{held} {what}{which} records are too few to tell a change; {FEWEST_TOLD} are needed"
+        return replace(out, why_not=few)
     total = None if after is None else _total(measure, then, now, before, after)
     out = replace(out, total=total)
-    if min(n, m) < FEWEST:
-        which, held = ("reference", n) if n < FEWEST else ("current", m)
-        what = "labelled " if labelled or which == "reference" else ""
-        return replace(
-            out,
-            why_not=f"{held} {what}{which} records are too few to split it; {FEWEST} are needed",
-        )
+    if held < FEWEST:
+        few = f"{held} {what}{which} records are too few to split it; {FEWEST} are needed"
+        return replace(out, why_not=few)
     groups = Groups.cut(inputs_of(layout), layout, then.table, now.table)
     told = Groups.cut([*inputs_of(layout), *outputs_of(layout)], layout, then.table, now.table)
     notes: list[str] = []
