@@ -112,6 +112,13 @@ def test_without_labels_or_records_it_says_why(filled: Api) -> None:
     assert "none of the 0 records" in worst(filled, 30, 31)["why_not"]
 
 
+def test_all_of_time_is_a_time_like_any_other(filled: Api) -> None:
+    ends = {"start": "0001-01-01T00:00:00Z", "end": "9999-12-31T00:00:00Z"}
+    answer = filled.http.get(f"{filled.path}/segments/worst", params=ends)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["records"] == 15_000
+
+
 def test_what_cannot_be_asked_is_refused(filled: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"{filled.path}/segments/worst"
     start = stamp(START)

@@ -261,9 +261,9 @@ def label_files(
         The parts of it that they lie in.
     """
     dated = lake.files(project, model, "labels", first, last, where=days_within(within))
-    until = max(last, scan.arrived or last) + horizon
+    until = _shifted(max(last, scan.arrived or last), horizon)
     undated = lake.files(
-        project, model, "labels", first - horizon, until, where="timestamp IS NULL"
+        project, model, "labels", _shifted(first, -horizon), until, where="timestamp IS NULL"
     )
     files = list(dict.fromkeys([*dated, *undated]))
     if not files or scan.rows is None:
@@ -271,6 +271,14 @@ def label_files(
     counted = "SELECT count(*) FROM read_parquet($files, hive_partitioning = false)"
     labels = cursor.sql(counted, params={"files": files}).fetchall()[0][0]
     return LabelFiles(tuple(files), scattered=labels > 2 * scan.rows)
+
+
+def _shifted(day: date, by: timedelta) -> date:
+    """Return a date so much later, or the last (or first) one that there is."""
+    try:
+        return day + by
+    except OverflowError:
+        return date.min if by < timedelta() else date.max
 
 
 def select_records(
