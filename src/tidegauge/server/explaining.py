@@ -20,6 +20,7 @@ import pyarrow as pa
 from tidegauge.errors import BadInput, Conflict
 from tidegauge.explain.decomposition import MOST_ROWS, decompose, metric_of
 from tidegauge.explain.parts import Decomposition
+from tidegauge.lake.names import TableKind
 from tidegauge.lake.profiles import get_profiles
 from tidegauge.lake.wildcard import ANY, Wildcard
 from tidegauge.metrics.registry import Metric, View
@@ -186,7 +187,9 @@ def explain_stored(runtime: Runtime, model: Model, asked: Asked) -> Decompositio
 
 def _key(runtime: Runtime, model: Model, asked: Asked) -> Any:
     names = model.project, model.name
-    versions = [runtime.lake.table_version(*names, kind) for kind in ("records", "labels")]
+    # Totals are those of the profiles, which are stored some time after the labels came.
+    kinds: tuple[TableKind, ...] = ("records", "labels", "profiles")
+    versions = [runtime.lake.table_version(*names, kind) for kind in kinds]
     return model.id, _baseline(runtime, model).id, *versions, asked
 
 
