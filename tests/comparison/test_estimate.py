@@ -123,6 +123,17 @@ def test_an_odd_current_side_has_an_answer(name: str) -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_records_that_take_no_part_and_labels_of_an_unknown_class_are_counted() -> None:
+    held = records(2)
+    odd = np.where(np.arange(ROWS) % 100 == 0, "maybe", np.where(held["label"], "yes", "no"))
+    current = pa.table({**held, "score": _outside(held), "label": odd})
+    words = np.where(records(1)["label"], "yes", "no")
+    found = tg.estimate_performance(table(1, label=words), current)
+    notes = " ".join(found.notes).replace("\u202f", " ")
+    assert "240 records of 2 400 without a score within 0–1" in notes
+    assert "24 labels of a class that the reference has not, read as not 'yes'" in notes
+
+
 def test_one_record_is_estimated_with_an_interval_as_wide_as_can_be() -> None:
     found = tg.estimate_performance(pa.table(records(1)), pa.table(records(2, 1)))
     assert (found["accuracy"].ci_lower, found["accuracy"].ci_upper) == (0.0, 1.0)

@@ -22,9 +22,11 @@ from tidegauge.metrics.registry import Family, selected
 from tidegauge.metrics.result import Basis
 from tidegauge.monitor.estimates import outlook, unjudged
 from tidegauge.monitor.tables import results_table
-from tidegauge.profile import Baseline
+from tidegauge.profile import Baseline, Profile
+from tidegauge.profile.profile import ESTIMATE
 from tidegauge.report.estimated import EstimatedPerformance
-from tidegauge.schema import Schema
+from tidegauge.report.format import count, plural
+from tidegauge.schema import Role, Schema, Task
 
 
 def estimate_performance(
@@ -105,6 +107,7 @@ def estimate_performance(
     if found.why_not is not None:
         raise BadInput(f"{sides.second.name}: {found.why_not}", code="no_estimate")
     notes += [estimator.note] if estimator.note else []
+    notes += [*_unread(sides.first.name, then), *_unread(sides.second.name, now)]
     basis = basis_of(now)
     guessed = np.full(basis.shape, Basis.ESTIMATED.value, dtype=object)
     table = pa.concat_tables(
@@ -121,3 +124,31 @@ def estimate_performance(
         tuple(notes),
         window,
     )
+
+
+def _unread(name: str, profile: Profile) -> list[str]:
+    """Say how many records take no part for want of a usable score, and of odd labels."""
+    schema, held = profile.layout.schema, profile.arrays.get(ESTIMATE, {})
+    out = []
+    scored = None
+    if "said_scores" in held:
+        scored = held["said_scores"][:, 0].sum()
+    elif "class_scores" in held:
+        scored = held["class_scores"][:, 0, 0].sum()
+    rows = int(profile.rows[:, 0].sum())
+    if scored is not None and scored < rows:
+        without = rows - int(scored)
+        out.append(
+            f"{name}: {plural(without, 'record')} of {count(rows)} without a score within 0–1, "
+            "which take no part"
+        )
+    label = schema.role(Role.LABEL)
+    arrays = {} if label is None else profile.arrays.get(label.name, {})
+    unseen = int(arrays["unseen"][:, 0].sum()) if "unseen" in arrays else 0
+    if unseen and schema.task is not Task.REGRESSION:
+        read = f"not {schema.positive!r}" if schema.task is Task.BINARY else "none"
+        out.append(
+            f"{name}: {plural(unseen, 'label')} of a class that the reference has not, read as "
+            f"{read}"
+        )
+    return out
