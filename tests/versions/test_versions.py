@@ -145,6 +145,12 @@ def test_traffic_without_overlap_is_refused_with_the_column() -> None:
     assert report["accuracy"].champion is not None and report["accuracy"].difference is None
 
 
+def test_a_handful_of_records_is_too_few_and_no_other_traffic() -> None:
+    report = tg.compare_versions(made(5), made(5, seed=2, world=3, ids="q"))
+    assert report.decision == "not_enough_data"
+    assert "5 of the 100 records" in report.sentence
+
+
 def test_pairs_that_were_asked_for_and_are_not_there(champion: pa.Table) -> None:
     report = tg.compare_versions(champion, made(seed=2, ids="q"), pairing="paired")
     assert report.decision == "not_enough_data"

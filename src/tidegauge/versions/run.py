@@ -270,11 +270,12 @@ def compare_tables(
         names=(f"{names[0]}", f"{names[1]}"),
         say=says,
     )
-    if design is None:
+    few = _at_least(contrasts)
+    if design is None and not (traffic.adjusted and few):
         sentence = f"Not comparable as they are: {why}."
         told = Verdict(Decision.NOT_ENOUGH, sentence, None, None, False, told.gates, ())
     elif told.needed is None:
-        told = replace(told, needed=_at_least(contrasts))
+        told = replace(told, needed=few)
     mix = design.mix if isinstance(design, Separate) else None
     return VersionReport(
         champion=_version(old, whole[0], design, 0, mix),
