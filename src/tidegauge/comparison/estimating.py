@@ -16,7 +16,7 @@ from tidegauge.comparison.run import parse_window
 from tidegauge.comparison.sides import Progress, open_sides
 from tidegauge.comparison.summary import source_info
 from tidegauge.errors import BadInput
-from tidegauge.estimation.estimator import Estimator
+from tidegauge.estimation import Estimator, summarised
 from tidegauge.metrics import evaluate
 from tidegauge.metrics.registry import Family, selected
 from tidegauge.metrics.result import Basis
@@ -88,7 +88,10 @@ def estimate_performance(
     """
     width = None if window is None else parse_window(window)
     sides = open_sides(reference, current, schema, segments)
-    then, now, notes = sides.fitted(width).profiled(width, progress, sample=SAMPLED)
+    sides = sides.fitted(width)
+    then, now, notes = sides.profiled(
+        width, progress, sample=SAMPLED, summarised=summarised(sides.schema)
+    )
     moment = datetime.now(UTC)
     baseline = Baseline(then, moment)
     estimator = Estimator.learn(baseline)

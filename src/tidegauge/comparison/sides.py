@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -71,6 +71,7 @@ class Sides:
         progress: Progress | None = None,
         *,
         sample: int = SAMPLE_SIZE,
+        summarised: Collection[str] | None = None,
     ) -> tuple[Profile, Profile, list[str]]:
         """Return both profiles in bins of the reference, and what a reader should know of them.
 
@@ -81,6 +82,8 @@ class Sides:
         progress : callable, optional
         sample : int
             Rows of the coordinated sample of each window.
+        summarised : collection of str, optional
+            Columns that are to be summarised, by default all; the others are in the sample only.
 
         Raises
         ------
@@ -89,7 +92,9 @@ class Sides:
         """
         first, second = self.first, self.second
         done = _Stages(progress)
-        helper = beside(self.current, second) if sample == SAMPLE_SIZE else None
+        usual = sample == SAMPLE_SIZE and summarised is None
+        helper = beside(self.current, second) if usual else None
+        options: dict[str, Any] = {"sample": sample, "summarised": summarised}
         try:
             looking = done.stage("looking at the reference", first)
             survey = survey_source(first, self.schema, progress=looking)
@@ -99,14 +104,14 @@ class Sides:
             if helper is not None:
                 helper.begin(layout, width)
             reading = done.stage("profiling the reference", first)
-            then = profile_source(first, layout, width, sample=sample, progress=reading)
+            then = profile_source(first, layout, width, **options, progress=reading)
             now = None if helper is None else helper.result(layout)
         finally:
             if helper is not None:
                 helper.end()
         if now is None:
             reading = done.stage("profiling", second)
-            now = profile_source(second, layout, width, sample=sample, progress=reading)
+            now = profile_source(second, layout, width, **options, progress=reading)
         if not now.rows.sum():
             raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
         then, partial = whole_windows(then, first.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -52,12 +52,13 @@ def profile_source(
     width: timedelta | None = None,
     *,
     sample: int = SAMPLE_SIZE,
+    summarised: Collection[str] | None = None,
     progress: Progress = _quiet,
 ) -> Profile:
-    """Profile all rows of a source."""
+    """Profile all rows of a source; the options are those of :class:`Profiler`."""
     held = set(source.arrow_schema().names)
     columns = [c.name for c in layout.schema if c.name in held]
-    profiler = Profiler(layout, width, sample=sample)
+    profiler = Profiler(layout, width, sample=sample, summarised=summarised)
     for batch in ahead(source.batches(columns)):
         profiler.update(batch)
         progress(batch.num_rows)

@@ -5,7 +5,7 @@ the group of arrays that performance metrics read, as expected and as it may tur
 """
 
 from tidegauge.estimation.estimates import Estimate, Estimates
-from tidegauge.estimation.estimator import Estimator
+from tidegauge.estimation.estimator import Estimator, summarised
 from tidegauge.estimation.relation import Relation
 
-__all__ = ["Estimate", "Estimates", "Estimator", "Relation"]
+__all__ = ["Estimate", "Estimates", "Estimator", "Relation", "summarised"]

@@ -15,13 +15,14 @@ from tidegauge.estimation.regression import RegressionModel
 from tidegauge.estimation.relation import Relation
 from tidegauge.profile import Baseline, Profile
 from tidegauge.profile.profile import PERFORMANCE
-from tidegauge.schema import Task
+from tidegauge.schema import Role, Schema, Task
 
 Values = NDArray[np.float64]
 
 #: Numbers that are drawn at once, and windows, so that memory stays bounded.
 _DRAWN, _WINDOWS = 20_000_000, 32
 _SEED = 0
+_SUMMARISED = frozenset({Role.SCORE, Role.PREDICTION, Role.LABEL})
 
 Model = BinaryModel | MulticlassModel | RegressionModel
 
@@ -108,6 +109,19 @@ class Estimator:
         segments = int(profile.rows.shape[1])
         drawn = worlds_for(_WINDOWS * segments) * segments * self._model.drawn_of_cell
         return max(1, min(_WINDOWS, _DRAWN // drawn))
+
+
+def summarised(schema: Schema) -> frozenset[str]:
+    """Return the columns whose summaries an estimator reads; the inputs it reads row by row.
+
+    Examples
+    --------
+    >>> from tidegauge.schema import Column, ColumnType
+    >>> columns = Column("x", ColumnType.NUMERIC), Column("p", ColumnType.NUMERIC, Role.SCORE)
+    >>> sorted(summarised(Schema(columns, Task.BINARY)))
+    ['p']
+    """
+    return frozenset(column.name for column in schema if column.role in _SUMMARISED)
 
 
 def _joined(parts: list[dict[str, Estimate]]) -> dict[str, Estimate]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from functools import partial
 
@@ -47,6 +47,8 @@ class Profiler:
         Window width; without it one window holds every row.
     sample : int
         Rows of the coordinated sample, per window; 0 switches it off.
+    summarised : collection of str, optional
+        Columns that get arrays of their own, by default all; the others are in the sample only.
 
     Examples
     --------
@@ -68,9 +70,16 @@ class Profiler:
         width: timedelta | None = None,
         *,
         sample: int = SAMPLE_SIZE,
+        summarised: Collection[str] | None = None,
     ) -> None:
         self.layout = layout
         self.width = width
+        self._summarised = [
+            column
+            for column in layout.schema
+            if column.role is not Role.PREDICTION_ID
+            and (summarised is None or column.name in summarised)
+        ]
         self._sampler = Sampler(sample)
         self._slots: dict[int, int] = {} if width else {0: 0}
         self._arrays: dict[str, dict[str, Array]] = {}
@@ -120,8 +129,7 @@ class Profiler:
         ]
         tasks += [
             (column.name, partial(self._column_arrays, batch, column, cells))
-            for column in self.layout.schema
-            if column.role is not Role.PREDICTION_ID
+            for column in self._summarised
         ]
         return tasks
 
