@@ -251,4 +251,4 @@ def test_concept_drift_alone_says_what_it_is() -> None:
     ((incident, alarms),) = group([one], [], DAY)
     assert incident.metric == "concept_drift"
     said = title(Kind.PERFORMANCE, alarms, SCHEMA, DAY)
-    assert said.startswith("'late' no longer follows from the same inputs as it did")
+    assert said.startswith("'late' no longer follows from the same inputs and scores as it did")

@@ -120,7 +120,8 @@ def _performance(alarms: Sequence[Alarm], schema: Schema) -> str:
     label = schema.role(Role.LABEL)
     if metric == REASON:
         what = f"'{label.name}'" if label else "The outcome"
-        return f"{what} no longer follows from the same inputs as it did"
+        said = "predictions" if schema.task is Task.REGRESSION else "scores"
+        return f"{what} no longer follows from the same inputs and {said} as it did"
     if metric != "bias":
         return f"{metric} worse than expected"
     above = direction([a for a in leading if a.metric == metric]) > 0

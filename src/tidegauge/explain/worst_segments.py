@@ -241,9 +241,10 @@ class WorstSegments:
         """What to know beside the table."""
         out = []
         if self.records > self.labelled and self.labelled:
+            without = self.records - self.labelled
             out.append(
-                f"{self.records - self.labelled:,} of {self.records:,} records have no label yet "
-                "and do not count"
+                f"{without:,} of {self.records:,} records have no label, or not what "
+                f"{self.metric} needs beside it, and do not count"
             )
         if self.held < self.labelled:
             out.append(f"{self.held:,} of {self.labelled:,} labelled records were searched")

@@ -36,7 +36,7 @@ def _print_one(change: Decomposition, console: Console) -> None:
         f"{plural(change.n_reference, 'record')} before, {plural(change.n_current, 'record')} now"
     )
     if change.total is not None and change.labelled < 1:
-        sides += f" ({share(change.labelled)} of them have a label; the others take no part)"
+        sides += f" ({share(change.labelled)} of all; the others lack a label or a usable answer)"
     console.print(Text(f"  {sides}", style="dim"))
     lines = change.lines()
     if lines:
