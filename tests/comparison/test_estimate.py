@@ -134,6 +134,16 @@ def test_records_that_take_no_part_and_labels_of_an_unknown_class_are_counted() 
     assert "24 labels of a class that the reference has not, read as not 'yes'" in notes
 
 
+def test_predictions_in_other_words_than_the_labels_are_told() -> None:
+    sides = [
+        pa.table({**records(seed), "prediction": np.where(records(seed)["label"], "yes", "no")})
+        for seed in (1, 2)
+    ]
+    notes = " ".join(tg.estimate_performance(*sides).notes)
+    assert "'prediction' says 'no', 'yes' and never the positive class 'true'" in notes
+    assert not tg.estimate_performance(table(1), table(2)).notes
+
+
 def test_one_record_is_estimated_with_an_interval_as_wide_as_can_be() -> None:
     found = tg.estimate_performance(pa.table(records(1)), pa.table(records(2, 1)))
     assert (found["accuracy"].ci_lower, found["accuracy"].ci_upper) == (0.0, 1.0)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from tidegauge.comparison.fit import Segments, divided_by, fit, naive_times, schema_of
 from tidegauge.comparison.windows import whole_windows
 from tidegauge.engine import open_source, profile_source, survey_source
@@ -15,8 +17,11 @@ from tidegauge.engine.beside import beside
 from tidegauge.engine.source import Source
 from tidegauge.errors import BadInput, EmptyInput
 from tidegauge.profile import Profile
+from tidegauge.profile.bins import CategoryBins
+from tidegauge.profile.layout import Layout
 from tidegauge.profile.sample import SAMPLE_SIZE
-from tidegauge.schema import ColumnType, Role, Schema
+from tidegauge.profile.values import truth
+from tidegauge.schema import ColumnType, Role, Schema, Task
 
 #: Called with a stage, the rows done, and the rows in all where that is known.
 Progress = Callable[[str, int, int | None], None]
@@ -116,7 +121,27 @@ class Sides:
             raise EmptyInput(f"{second.name} has no rows (with a timestamp); nothing to compare")
         then, partial = whole_windows(then, first.name)
         now, cut = whole_windows(now, second.name)
-        return then, now, [*self.notes, *partial, *cut]
+        return then, now, [*self.notes, *_never_positive(layout), *partial, *cut]
+
+
+def _never_positive(layout: Layout) -> list[str]:
+    """Say so where predictions are words, and none of them is the positive class."""
+    schema = layout.schema
+    column = schema.role(Role.PREDICTION)
+    bins = None if column is None else layout.bins.get(column.name)
+    if schema.task is not Task.BINARY or column is None or not isinstance(bins, CategoryBins):
+        return []
+    words = bins.values
+    if column.type is not ColumnType.CATEGORICAL or len(words) < 2:
+        return []
+    if (truth(pa.array(words, pa.string()), schema.positive) == 1).any():
+        return []
+    said = ", ".join(repr(word) for word in words[:3]) + (", …" if len(words) > 3 else "")
+    return [
+        f"{column.name!r} says {said} and never the positive class {schema.positive!r}, so every "
+        "prediction is read as negative; write labels and predictions alike, or name the positive "
+        "class in the schema"
+    ]
 
 
 def open_sides(
