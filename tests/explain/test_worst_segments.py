@@ -80,6 +80,7 @@ def test_a_segment_that_only_rose_less_than_the_rest_did_not_get_worse() -> None
     risen = worst_segments(rows(6, 1.1, 2.5), then)
     assert risen.findings == ()
     assert "got worse by more than the rest" in risen.sentence
+    assert risen.sentence.endswith(f"where the reference had {risen.reference.value:.3g}.")
     (fallen,) = worst_segments(rows(7, 0.3, 2.5), then).findings
     assert fallen.name == "carrier = B" and fallen.inside.upper < fallen.reference_inside.lower
 

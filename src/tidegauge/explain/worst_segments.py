@@ -163,7 +163,7 @@ class WorstSegments:
         if not self.findings:
             return (
                 f"No segment {asked} by {self.metric} beyond what chance does "
-                f"({self.looked:,} looked at)."
+                f"({self.looked:,} looked at).{self._overall()}"
             )
         first = self.findings[0]
         then = first.reference_inside
@@ -180,6 +180,15 @@ class WorstSegments:
             f"{'Got worse most surely' if self.against_reference else 'Worst'} where {first.name}: "
             f"{self.metric} is {first.inside.value:.3g} against {held}, in {first.share:.1%} of "
             f"the labelled records.{also}"
+        )
+
+    def _overall(self) -> str:
+        """What all records come to: where all fell alike, no segment tells it."""
+        if self.whole is None or self.reference is None:
+            return ""
+        return (
+            f" Over all labelled records it is {self.whole.value:.3g}, where the reference had "
+            f"{self.reference.value:.3g}."
         )
 
     def to_json(self) -> dict[str, Any]:
