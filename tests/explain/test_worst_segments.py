@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,25 @@ def test_with_a_reference_what_was_always_harder_is_not_found() -> None:
     assert {one.column for one in only.conditions} == {"carrier", "age"}
     assert only.reference_inside.lower > only.inside.upper
     assert {"carrier = C"} < {one.name for one in worst_segments(now).findings}
+
+
+def test_a_neighbour_of_a_finding_is_none_of_its_own() -> None:
+    rng = np.random.default_rng(8)
+    n = 4 * N
+    age, x = rng.uniform(20, 80, n), rng.normal(size=n)
+    label = rng.random(n) < 0.4
+    # Worse and worse with age: its ranges are one finding, not one beside the other.
+    pull = np.interp(age, [20, 80], [3.0, 0.2])
+    score = 1 / (1 + np.exp(-(rng.normal(size=n) + pull * label - 0.9)))
+    frame = pa.table({"age": age, "x": x, "score": score, "label": label})
+    alone = [f.conditions[0] for f in worst_segments(frame).findings if len(f.conditions) == 1]
+    ends = sorted(
+        (-np.inf if c.above is None else c.above, np.inf if c.up_to is None else c.up_to)
+        for c in alone
+        if c.column == "age"
+    )
+    assert ends
+    assert all(high < low for (_, high), (low, _) in pairwise(ends))
 
 
 def test_a_segment_that_only_rose_less_than_the_rest_did_not_get_worse() -> None:

@@ -119,7 +119,7 @@ def search(
         best = min(closer, key=lambda one: (one.p_value, len(one.ranges)), default=None)
         if best is None or best.p_value >= level:
             break
-        best = looker.simplest(sides, best, level)
+        best = looker.simplest(sides, best, level, found)
         found.append(best)
         held = [holds(side.codes, best.ranges) for side in sides]
         for table, side, rows in zip(tables, sides, held, strict=True):
@@ -285,7 +285,9 @@ class _Looker:
                 return one.low < held.high + apart and held.low < one.high + apart
         return False
 
-    def simplest(self, sides: tuple[Side, ...], best: Found, level: float) -> Found:
+    def simplest(
+        self, sides: tuple[Side, ...], best: Found, level: float, found: list[Found]
+    ) -> Found:
         """Drop a condition that does not matter: the rest of its parent is as bad as the segment.
 
         A condition stays if the segment is worse than the rest of the parent beyond what choosing
@@ -302,7 +304,7 @@ class _Looker:
             matters = float(self._p_values(part, rest)[0])
             choices = len(self.axes.fine_ranges(dropped.column)) * (len(self.axes.edges) - 1)
             if matters >= _MATTERS / choices or np.isnan(matters):
-                one = self.closer(sides, (kept,), [])
+                one = self.closer(sides, (kept,), found)
                 if one.p_value < level:
                     simpler.append(one)
         return min(simpler, key=lambda one: one.p_value, default=best)
