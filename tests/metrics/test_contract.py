@@ -417,6 +417,7 @@ def test_what_is_judged_is_this():
         "accuracy": ["multiclass"],
         "roc_auc": ["binary"],
         "bias": ["binary", "regression"],
+        "concept_drift": ["binary", "multiclass", "regression"],
         "mae": ["regression"],
         "latency_p95": ["any"],
         "error_share": ["any"],
