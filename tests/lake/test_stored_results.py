@@ -168,6 +168,18 @@ def test_the_memory_for_points_is_bounded(lake: Lake, rows: Rows) -> None:
     assert 0 < small._held <= small.cache_bytes
 
 
+def test_points_of_files_that_were_joined_are_let_go_of(lake: Lake, rows: Rows) -> None:
+    reader, end = PointReader(lake), rows.start + 100 * DAY
+    for turn in range(4):
+        append_points(lake, "p", "m", table(point(rows, float(turn), day=turn // 2)))
+    before = reader.read("p", "m", rows.start, end)
+    assert len(reader._cache) == 4
+    compact(lake, "p", "m", "points", small_files=2)
+    assert reader.read("p", "m", rows.start, end).num_rows == before.num_rows
+    assert len(reader._cache) == 1
+    assert reader._held == sum(part.nbytes for part in reader._cache.values())
+
+
 @given(
     st.lists(
         st.tuples(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -140,6 +140,7 @@ class PointReader:
         paths = self.lake.files(
             project, model, "points", start.astimezone(UTC).date(), last_date(end)
         )
+        self._forget_replaced(paths)
         parts = []
         for path in paths:
             part = self._whole(path) if segment is None else _segments(path, segment, filters)
@@ -166,6 +167,19 @@ class PointReader:
         if isinstance(basis, Wildcard) or basis is None:
             return found
         return found.filter(_equals(found["basis"], str(basis)))
+
+    def _forget_replaced(self, paths: Sequence[str]) -> None:
+        """Let go of files that were joined into others: of these dates, only these count now."""
+        dates = {path.rpartition("/")[0] for path in paths}
+        current = set(paths)
+        with self._guard:
+            old = [
+                path
+                for path in self._cache
+                if path not in current and path.rpartition("/")[0] in dates
+            ]
+            for path in old:
+                self._held -= self._cache.pop(path).nbytes
 
     def _whole(self, path: str) -> pa.Table:
         """Return a file's results of the whole model, from memory where they are there."""
