@@ -33,8 +33,6 @@ FEWEST, MOST = 200, 30_000
 FEWEST_OF_CLASS = 10
 #: Rows from which on trees are grown.
 _FOR_TREES = 1_000
-#: Rows up to which one thread is quicker than several.
-_FEW = 20_000
 #: The trees: shallow and few, as what they add is weighed by rows that they have not seen.
 _TREES = {"learning_rate": 0.08, "max_iter": 50, "max_leaf_nodes": 12, "min_samples_leaf": 50}
 #: Rows that a leaf is drawn to zero with.
@@ -269,7 +267,7 @@ def _learnt(
     trees = find_spec("sklearn") is not None
     heads, predicted = [], []
     grown = trees and len(usable) >= _FOR_TREES
-    with _quietly(len(usable)):
+    with _quietly():
         for at, link in enumerate(links):
             head, means = _head(
                 task, at, link, held, y, part, design, levels if grown else None, seed
@@ -389,7 +387,7 @@ def _layers(fold: _Fold, rows: _Rows, design: Design, task: Task | None) -> Valu
 def _predicted(head: _Head, fold: int, rows: _Rows, design: Design, task: Task | None) -> Values:
     """Return one fold's means of one target: (row,)."""
     one = head.folds[fold]
-    with _quietly(len(rows.said)):
+    with _quietly():
         layers = _layers(one, rows, design, task)
     return head.link.mean(head.weights.applied(one.first(rows.said), layers))
 
@@ -407,13 +405,13 @@ def _together(means: Values, task: Task | None) -> Values:
 
 
 @contextmanager
-def _quietly(rows: int) -> Iterator[None]:
-    """Work without warnings, and in one thread where there is little to do."""
+def _quietly() -> Iterator[None]:
+    """Work without warnings, and in one thread: beside other work, several wait for each other."""
     if find_spec("threadpoolctl") is None:
         yield
         return
     from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings(), threadpool_limits(1 if rows <= _FEW else None):
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")
         yield
